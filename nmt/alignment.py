@@ -1,0 +1,119 @@
+"""From attention between pieces to weights and links between words."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from nmt.search.hypothesis import Floats
+from nmt.text.tokenizer import Span
+
+Level = Literal["words", "pieces"]
+
+_WORDS = re.compile(
+    r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"  # scripts without spaces: a character is a word
+    r"|\w+(?:[.,'’\-]\w+)*"  # letters and digits, also with a mark inside: don't, 3.50, U-Bahn
+    r"|[^\w\s](?:[\ufe0f\u200d]|(?<=\u200d)[^\w\s])*"  # a sign, or an emoji made of several
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A word or a piece: `text[start:end]` of the source or target text."""
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A hard alignment between two units, by index, and the weight behind it."""
+
+    source: int
+    target: int
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Which source units each target unit came from: weights (target units, source units), rows sum to 1."""
+
+    level: Level
+    source: list[Unit]
+    target: list[Unit]
+    weights: Floats
+
+    @property
+    def links(self) -> list[Link]:
+        """Each target unit with the source unit that weighs most."""
+        if not self.source:
+            return []
+        best = self.weights.argmax(axis=1)
+        return [Link(int(s), t, float(self.weights[t, s])) for t, s in enumerate(best)]
+
+    @property
+    def pharaoh(self) -> str:
+        """The links as `source-target` pairs of indices."""
+        return " ".join(
+            f"{link.source}-{link.target}" for link in sorted(self.links, key=lambda k: (k.source, k.target))
+        )
+
+
+def words(text: str) -> list[Unit]:
+    """The words and signs of a text."""
+    return [Unit(match.group(), match.start(), match.end()) for match in _WORDS.finditer(text)]
+
+
+def visible_pieces(text: str, spans: Sequence[Span]) -> list[Unit]:
+    """The pieces that stand for characters; the bytes of one character count as one."""
+    return [Unit(text[start:end], start, end) for start, end in dict.fromkeys(spans) if start < end]
+
+
+def align(
+    level: Level,
+    source: tuple[str, Sequence[Span]],
+    target: tuple[str, Sequence[Span]],
+    weights: Floats,
+) -> Alignment:
+    """Carry attention over to words or visible pieces.
+
+    source and target: a text and the span in it of each piece. weights (target pieces, source pieces). A unit takes
+    the mean of the rows of its pieces and the sum of their columns, each piece counted by how much of it lies in the
+    unit. What went to pieces that stand for no character, such as the end of sentence, is shared out in proportion;
+    a row with nothing left says nothing, and is uniform.
+    """
+    units = words if level == "words" else None
+    source_units, target_units = (
+        units(text) if units else visible_pieces(text, spans) for text, spans in (source, target)
+    )
+    rows, columns = overlaps(target[1], target_units), overlaps(source[1], source_units)
+    mixed = rows.T @ weights @ columns
+    totals = mixed.sum(axis=1, keepdims=True)
+    uniform = np.full_like(mixed, 1 / max(1, len(source_units)))
+    return Alignment(level, source_units, target_units, np.divide(mixed, totals, out=uniform, where=totals > 1e-6))
+
+
+def overlaps(spans: Sequence[Span], units: Sequence[Unit]) -> Floats:
+    """(pieces, units): the share of each piece's characters that lies in each unit."""
+    starts, ends = np.array(spans, dtype=np.int64).reshape(-1, 2).T[:, :, None]
+    unit_starts = np.array([unit.start for unit in units], dtype=np.int64)
+    unit_ends = np.array([unit.end for unit in units], dtype=np.int64)
+    shared = np.clip(np.minimum(ends, unit_ends) - np.maximum(starts, unit_starts), 0, None)
+    shares: Floats = (shared / np.maximum(1, ends - starts)).astype(np.float32)
+    return shares
+
+
+def merge(level: Level, parts: Sequence[tuple[Alignment, int, int]]) -> Alignment:
+    """The alignment of a text from those of its sentences, each with its offset in source and target text."""
+    source = [Unit(u.text, u.start + shift, u.end + shift) for part, shift, _ in parts for u in part.source]
+    target = [Unit(u.text, u.start + shift, u.end + shift) for part, _, shift in parts for u in part.target]
+    weights = np.zeros((len(target), len(source)), dtype=np.float32)
+    row = column = 0
+    for part, _, _ in parts:
+        height, width = part.weights.shape
+        weights[row : row + height, column : column + width] = part.weights
+        row, column = row + height, column + width
+    return Alignment(level, source, target, weights)

@@ -1,0 +1,113 @@
+"""The sub-commands of the library: `nmt translate` and `nmt score`."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import typer
+
+from nmt.config import SearchConfig
+from nmt.errors import InputError
+from nmt.translation import TextHypothesis, Translation
+from nmt.translator import AUTO, Translator
+
+_CHUNK = 512  # lines that are decoded together; bounds the memory, whatever the size of the input
+
+ModelOption = Annotated[Path | None, typer.Option("--model", help="Model folder; default: the model in the box.")]
+TargetOption = Annotated[str, typer.Option(help="Language to translate into, such as en.")]
+
+
+class Alignments(StrEnum):
+    """How `nmt translate` writes alignments."""
+
+    PHARAOH = "pharaoh"
+    JSON = "json"
+
+
+def translate(
+    target: TargetOption,
+    source: Annotated[str, typer.Option(help="Language of the input, or auto.")] = AUTO,
+    model: ModelOption = None,
+    beam_size: Annotated[int, typer.Option(help="1 is greedy search.")] = 5,
+    n_best: Annotated[int, typer.Option(help="Alternatives a line.")] = 1,
+    length_penalty: Annotated[float, typer.Option()] = 1.0,
+    coverage_penalty: Annotated[float, typer.Option()] = 0.0,
+    max_length: Annotated[int, typer.Option(help="In pieces, a sentence.")] = 200,
+    alignments: Annotated[Alignments | None, typer.Option(help="Write them, too.")] = None,
+) -> None:
+    """Translate standard input, line by line, to standard output.
+
+    A line in, a line out; an empty line stays empty. With --n-best N, N lines `number ||| text ||| score` a line.
+    With --alignments pharaoh, a tab and the links follow; with json, each line is an object with all there is.
+    """
+    values = {
+        "beam_size": beam_size,
+        "n_best": n_best,
+        "length_penalty": length_penalty,
+        "coverage_penalty": coverage_penalty,
+        "max_length": max_length,
+    }
+    search = SearchConfig.read(values, where="options")
+    translator = Translator.load(model)
+    for first, lines in _chunks(sys.stdin):
+        wanted = [line for line in lines if line.strip()]
+        done = iter(translator.translate(wanted, target, source, search))
+        for number, line in enumerate(lines, start=first):
+            _write(number, next(done) if line.strip() else None, search, alignments)
+
+
+def score(
+    target: TargetOption,
+    source: Annotated[str, typer.Option(help="Language of the source column.")],
+    model: ModelOption = None,
+) -> None:
+    """Score given translations: lines `source TAB translation` in, lines `log-probability TAB score` out."""
+    translator = Translator.load(model)
+    for first, lines in _chunks(sys.stdin):
+        pairs = [_pair(number, line) for number, line in enumerate(lines, start=first)]
+        for hypothesis, _ in translator.score(pairs, target, source):
+            print(f"{hypothesis.log_prob:.4f}\t{hypothesis.score:.4f}", flush=True)
+
+
+def alignment_json(hypothesis: TextHypothesis) -> dict[str, Any]:
+    """The alignment of words, as JSON."""
+    alignment = hypothesis.alignment()
+    return {
+        "source": [asdict(unit) for unit in alignment.source],
+        "target": [asdict(unit) for unit in alignment.target],
+        "weights": [[round(float(weight), 4) for weight in row] for row in alignment.weights],
+        "links": [asdict(link) for link in alignment.links],
+        "pharaoh": alignment.pharaoh,
+    }
+
+
+def _chunks(file: TextIO) -> Iterator[tuple[int, list[str]]]:
+    """The lines of a file in groups, each with the number of its first line, counted from 0."""
+    number = 0
+    while lines := [line.rstrip("\r\n") for line in islice(file, _CHUNK)]:
+        yield number, lines
+        number += len(lines)
+
+
+def _pair(number: int, line: str) -> tuple[str, str]:
+    text, tab, translation = line.partition("\t")
+    if not tab or not text.strip() or not translation.strip():
+        raise InputError(f"line {number + 1} is {line[:60]!r}; wanted: source, a tab, translation")
+    return text, translation
+
+
+def _write(number: int, translation: Translation | None, search: SearchConfig, alignments: Alignments | None) -> None:
+    hypotheses = translation.hypotheses if translation else []
+    if alignments is Alignments.JSON:
+        rows = [{"text": h.text, "score": h.score, "alignment": alignment_json(h)} for h in hypotheses]
+        print(json.dumps({"line": number, "hypotheses": rows}, ensure_ascii=False), flush=True)
+    elif not hypotheses:
+        print(flush=True)
+    for hypothesis in hypotheses if alignments is not Alignments.JSON else []:
+        line = hypothesis.text if search.n_best == 1 else f"{number} ||| {hypothesis.text} ||| {hypothesis.score:.4f}"
+        print(line + (f"\t{hypothesis.alignment().pharaoh}" if alignments else ""), flush=True)

@@ -1,0 +1,130 @@
+"""Settings that check themselves: whoever holds one may trust it.
+
+Every settings class of the project derives from `Config`: frozen, keyword-only, unknown keys are errors.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from nmt.errors import ConfigError
+
+
+class Config(BaseModel):
+    """Base of all settings. `read` turns a mapping from a file into one, with errors a person can act on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any], where: str) -> Self:
+        """Check `values`; `where` names their origin in the message of the `ConfigError`."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(f"{where}: {describe(error, cls)}") from error
+
+
+def describe(error: ValidationError, config: type[BaseModel]) -> str:
+    """One line a problem: which key, what is wrong with it, what was given, and which keys exist."""
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"unknown key {key!r}; known here: {', '.join(_known_keys(config, problem['loc']))}")
+        elif problem["type"] == "missing":
+            lines.append(f"{key} is missing")
+        elif key:
+            lines.append(f"{key} is {problem['input']!r}: {problem['msg']}")
+        else:
+            lines.append(problem["msg"].removeprefix("Value error, "))
+    return "; ".join(lines)
+
+
+def _known_keys(config: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys of the settings class that `location` leads into."""
+    for part in location[:-1]:
+        field = config.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            config = inner
+    return sorted(config.model_fields)
+
+
+Score = Literal["additive", "dot", "scaled_dot", "general", "concat", "none"]
+Wiring = Literal["deep", "input_feeding", "conditional"]
+Tying = Literal["none", "two_way", "three_way"]
+
+
+class ModelConfig(Config):
+    """The shape of a `Seq2Seq`; stored in the model folder beside the weights.
+
+    `tying`: `two_way` shares the decoder's input and output embeddings (Press & Wolf 2017); `three_way` shares the
+    encoder's with them as well and needs a joint vocabulary.
+    """
+
+    source_vocabulary: int = Field(ge=8)
+    target_vocabulary: int = Field(ge=8)
+    embedding_size: int = Field(256, ge=1)
+    encoder_size: int = Field(256, ge=1, description="hidden units a direction")
+    encoder_layers: int = Field(2, ge=1, le=8)
+    decoder_size: int = Field(512, ge=1)
+    decoder_layers: int = Field(2, ge=1, le=8)
+    attention: Score = "additive"
+    attention_size: int = Field(256, ge=1, description="size of queries and keys, over all heads")
+    attention_heads: int = Field(1, ge=1, le=16)
+    wiring: Wiring = "deep"
+    tying: Tying = "three_way"
+    residual: bool = False
+    layer_norm: bool = False
+    embedding_dropout: float = Field(0.3, ge=0, lt=1)
+    layer_dropout: float = Field(0.3, ge=0, lt=1, description="between recurrent layers")
+    output_dropout: float = Field(0.3, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if self.tying == "three_way" and self.source_vocabulary != self.target_vocabulary:
+            raise ValueError(
+                f"tying is three_way, but the vocabularies differ ({self.source_vocabulary} source and "
+                f"{self.target_vocabulary} target pieces); train one joint tokenizer, or set tying to two_way"
+            )
+        if self.attention == "dot" and self.decoder_size != self.memory_size:
+            raise ValueError(
+                f"attention is dot, which compares decoder and memory directly, but decoder_size is "
+                f"{self.decoder_size} and 2 × encoder_size is {self.memory_size}; make them equal or choose general"
+            )
+        for name in ("attention_size", "decoder_size", "memory_size"):
+            if getattr(self, name) % self.attention_heads:
+                raise ValueError(f"{name} is {getattr(self, name)}, not a multiple of {self.attention_heads} heads")
+        return self
+
+    @property
+    def memory_size(self) -> int:
+        """Features a source piece: both directions of the last encoder layer."""
+        return 2 * self.encoder_size
+
+
+class SearchConfig(Config):
+    """How to search for a translation. Scores and penalties: `nmt.search.penalties`."""
+
+    method: Literal["beam", "greedy"] = "beam"
+    beam_size: int = Field(5, ge=1, le=32)
+    n_best: int = Field(1, ge=1, le=32, description="how many hypotheses to return; at most beam_size")
+    length_penalty: float = Field(1.0, ge=0, le=5, description="exponent; 0 ranks by plain log-probability")
+    length_penalty_form: Literal["power", "gnmt"] = "power"
+    coverage_penalty: float = Field(0.0, ge=0, le=5)
+    max_length: int = Field(200, ge=1, le=1000, description="in target pieces, the end of sentence not counted")
+    min_length: int = Field(0, ge=0, le=1000)
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if self.n_best > self.width:
+            raise ValueError(f"n_best is {self.n_best}, but {self.method} search keeps {self.width}; raise beam_size")
+        if self.min_length > self.max_length:
+            raise ValueError(f"min_length is {self.min_length}, above max_length, which is {self.max_length}")
+        return self
+
+    @property
+    def width(self) -> int:
+        """Rows that the search holds: 1 for greedy search, whatever `beam_size` says."""
+        return 1 if self.method == "greedy" else self.beam_size

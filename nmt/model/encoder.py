@@ -1,0 +1,50 @@
+"""The encoder: source pieces in, memory out."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nmt.config import ModelConfig
+from nmt.model.cells import BidirectionalLayer, reversal
+from nmt.model.dropout import Dropout
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the decoder attends to.
+
+    values (B, S, M) · keys (B, S, A), the projected values, made once a sentence · mask (B, S), True where a piece is.
+    """
+
+    values: Tensor
+    keys: Tensor
+    mask: Tensor
+
+
+class Encoder(nn.Module):
+    """A stack of bidirectional LSTM layers (Schuster & Paliwal 1997; Bahdanau et al. 2015, section 3.2)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        sizes = [config.embedding_size] + [config.memory_size] * (config.encoder_layers - 1)
+        self.layers = nn.ModuleList(BidirectionalLayer(size, config.encoder_size) for size in sizes)
+        norm = nn.LayerNorm if config.layer_norm else nn.Identity
+        self.norms = nn.ModuleList(norm(config.memory_size) for _ in sizes)
+        self.dropout = Dropout(config.layer_dropout)
+        self.residual = config.residual
+
+    def forward(self, embedded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """embedded (B, S, E), lengths (B,). Returns the values (B, S, M) and a summary (B, M) of each sentence.
+
+        The summary joins the last state of the forward half and the first of the backward half: each has read all.
+        """
+        order = reversal(lengths, embedded.size(1))
+        outputs = embedded
+        for depth, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
+            inputs = self.dropout(outputs) if depth else outputs
+            outputs = layer(inputs, order)
+            outputs = norm(outputs + inputs if depth and self.residual else outputs)
+        size = outputs.size(-1) // 2
+        last = outputs[torch.arange(len(lengths), device=lengths.device), lengths - 1, :size]
+        return outputs, torch.cat([last, outputs[:, 0, size:]], dim=-1)

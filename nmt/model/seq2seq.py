@@ -1,0 +1,92 @@
+"""The whole network: embeddings, encoder, decoder, and the scores of the next piece."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from nmt.config import ModelConfig
+from nmt.errors import ModelFolderError
+from nmt.model.decoder import Decoder, DecoderState
+from nmt.model.dropout import Dropout
+from nmt.model.encoder import Encoder, Memory
+
+
+class Seq2Seq(nn.Module):
+    """An attentional encoder-decoder (Bahdanau et al. 2015; Luong et al. 2015), shaped by a `ModelConfig`."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.source_embedding = _embedding(config.source_vocabulary, config.embedding_size)
+        self.target_embedding = (
+            self.source_embedding
+            if config.tying == "three_way"
+            else _embedding(config.target_vocabulary, config.embedding_size)
+        )
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.output = nn.Linear(config.embedding_size, config.target_vocabulary)
+        nn.init.zeros_(self.output.bias)
+        if config.tying != "none":
+            self.output.weight = self.target_embedding.weight
+        self.embedding_dropout = Dropout(config.embedding_dropout)
+
+    def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory, DecoderState]:
+        """source (B, S) ids, padded at the end; lengths (B,). Returns the memory and the decoder's first state."""
+        embedded = self.embedding_dropout(self._embed(self.source_embedding, source))
+        values, summary = self.encoder(embedded, lengths)
+        mask = torch.arange(source.size(1), device=source.device) < lengths.unsqueeze(1)
+        return self.decoder.attention.memory(values, mask), self.decoder.start(summary)
+
+    def forward(self, source: Tensor, lengths: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Teacher forcing: source (B, S), lengths (B,), target (B, T) beginning with the start piece.
+
+        Returns the vectors (B, T, E) that `logits` turns into scores, left to the caller so that padding costs
+        nothing, and the attention weights (B, T, S).
+        """
+        memory, state = self.encode(source, lengths)
+        embedded = self.embedding_dropout(self._embed(self.target_embedding, target))
+        vectors: tuple[Tensor, Tensor] = self.decoder(embedded, memory, state)
+        return vectors
+
+    def step(self, pieces: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor, DecoderState]:
+        """pieces (B, K): the last piece of each row. Returns logits (B, K, V), weights (B, K, S) and the next state."""
+        embedded = self.embedding_dropout(self._embed(self.target_embedding, pieces))
+        vectors, weights, state = self.decoder.step(embedded, memory, state)
+        return self.logits(vectors), weights, state
+
+    def logits(self, vectors: Tensor) -> Tensor:
+        """vectors (..., E) → unnormalized log-probabilities (..., V) of the next piece."""
+        scores: Tensor = self.output(vectors)
+        return scores
+
+    def weights(self) -> dict[str, Tensor]:
+        """All weights by name, tied ones once."""
+        return {name: parameter.detach() for name, parameter in self.named_parameters()}
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over what `weights` gave. Raises `ModelFolderError` when names or shapes do not fit the config."""
+        own = self.weights()
+        missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+        misfits = [name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape]
+        if missing or unknown or misfits:
+            raise ModelFolderError(
+                f"the weights do not fit the config: missing {missing}, unknown {unknown}, of another shape "
+                f"{sorted(misfits)}; config and weights must come from the same run"
+            )
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(weights[name])
+
+    def _embed(self, embedding: nn.Embedding, pieces: Tensor) -> Tensor:
+        """Rows of the table, brought to unit scale: tied tables are small enough to be output weights."""
+        vectors: Tensor = embedding(pieces)
+        return vectors * math.sqrt(self.config.embedding_size)
+
+
+def _embedding(vocabulary: int, size: int) -> nn.Embedding:
+    embedding = nn.Embedding(vocabulary, size)
+    nn.init.normal_(embedding.weight, std=size**-0.5)
+    return embedding

@@ -1,0 +1,135 @@
+"""The model folder: everything that a translation needs, checked before any of it is parsed."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+from pydantic import Field
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from nmt.config import Config, ModelConfig
+from nmt.errors import ModelFolderError
+from nmt.model.seq2seq import Seq2Seq
+from nmt.text.tokenizer import Tokenizer
+
+FORMAT = 1
+PRETRAINED = Path(__file__).parent / "pretrained"
+"""Where the model in the box is."""
+
+_SUMS = "SHA256SUMS"
+_TOKENIZER = "tokenizer"
+
+
+class Description(Config):
+    """`config.json`. `directions` are the pairs of languages that the model was trained to translate."""
+
+    format: int = FORMAT
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    version: str = "1"
+    directions: list[tuple[str, str]] = Field(min_length=1)
+    model: ModelConfig
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model folder in memory. `sha256` names this very content: it is the sum of the file of sums."""
+
+    path: Path
+    description: Description
+    tokenizer: Tokenizer
+    weights: dict[str, Tensor]
+    sha256: str
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a folder. Raises `ModelFolderError` when a file is missing or altered, or a weight is not finite."""
+        sums = _verify(path)
+        description = _read_description(path / "config.json")
+        try:
+            weights = load((path / "model.safetensors").read_bytes())
+        except SafetensorError as error:
+            raise ModelFolderError(f"{path / 'model.safetensors'} is not a safetensors file: {error}") from error
+        broken = sorted(name for name, tensor in weights.items() if not bool(torch.isfinite(tensor).all()))
+        if broken:
+            raise ModelFolderError(f"{path} has weights that are not finite ({broken[0]}); train or export it again")
+        return cls(path, description, Tokenizer.load(path / _TOKENIZER), weights, sums)
+
+    def build(self) -> Seq2Seq:
+        """The network with these weights, in float32, ready to translate."""
+        model = Seq2Seq(self.description.model)
+        model.load_weights(self.weights)
+        return model.eval()
+
+
+def save_model_folder(
+    path: Path, description: Description, tokenizer: Tokenizer, weights: Mapping[str, Tensor], card: str
+) -> None:
+    """Write a folder, with the sums last: until they are there, nobody takes it for complete.
+
+    Weights are stored in float16, which costs no measurable quality and halves the folder.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    (path / _SUMS).unlink(missing_ok=True)
+    halves = {name: tensor.to("cpu", torch.float16).contiguous() for name, tensor in weights.items()}
+    broken = sorted(name for name, tensor in halves.items() if not bool(torch.isfinite(tensor).all()))
+    if broken:
+        raise ModelFolderError(f"{broken[0]} has values that float16 cannot hold; the model was not written to {path}")
+    (path / "model.safetensors").write_bytes(save(halves))
+    (path / "config.json").write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (path / "README.md").write_text(card, encoding="utf-8")
+    tokenizer.save(path / _TOKENIZER)
+    write_sums(path)
+
+
+def write_sums(path: Path) -> None:
+    """List every file of the folder with its SHA-256, in the format of `sha256sum`."""
+    files = sorted(file for file in path.rglob("*") if file.is_file() and file.name != _SUMS)
+    lines = [f"{_sha256(file.read_bytes())}  {file.relative_to(path).as_posix()}\n" for file in files]
+    (path / _SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def _verify(path: Path) -> str:
+    """Compare every file with its sum, before anything is parsed. Returns the sum of the sums."""
+    if not path.is_dir():
+        raise ModelFolderError(
+            f"{path} is {'a file' if path.exists() else 'not there'}; a model is a folder, made by `nmt train`"
+        )
+    try:
+        content = (path / _SUMS).read_bytes()
+        lines = (line.split("  ", 1) for line in content.decode("utf-8").splitlines())
+        listed = {name: checksum for checksum, name in lines}
+    except OSError as error:
+        raise ModelFolderError(f"{path} has no {_SUMS}: it is no model folder, or was not written whole") from error
+    except ValueError as error:
+        raise ModelFolderError(f"{path / _SUMS} is damaged; get the model folder again") from error
+    for name in {"config.json", "model.safetensors", f"{_TOKENIZER}/tokenizer.json", *listed}:
+        file = (path / name).resolve()
+        if name not in listed or not file.is_relative_to(path.resolve()) or not file.is_file():
+            raise ModelFolderError(f"{path} lacks {name}; get the model folder again")
+        if _sha256(file.read_bytes()) != listed[name]:
+            raise ModelFolderError(f"{path / name} was altered or damaged: its SHA-256 is not the one in {_SUMS}")
+    return _sha256(content)
+
+
+def _read_description(path: Path) -> Description:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        found = values.get("format")
+    except (ValueError, AttributeError) as error:
+        raise ModelFolderError(f"{path} is not a JSON object: {error}") from error
+    if found != FORMAT:
+        raise ModelFolderError(f"{path} has format {found!r}; this version reads format {FORMAT}: update the project")
+    try:
+        return Description.read(values, where=str(path))
+    except ValueError as error:
+        raise ModelFolderError(str(error)) from error
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

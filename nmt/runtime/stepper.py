@@ -1,0 +1,75 @@
+"""A trained network as a stepper: what search drives."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+
+from nmt.model.decoder import DecoderState
+from nmt.model.encoder import Memory
+from nmt.model.seq2seq import Seq2Seq
+from nmt.search.stepper import Step
+from nmt.text.tokenizer import PAD
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """memory of B sentences · decoder, their K rows each."""
+
+    memory: Memory
+    decoder: DecoderState
+
+
+class ModelStepper:
+    """Steps a `Seq2Seq`. Results come to the CPU, in float32, wherever the network is."""
+
+    def __init__(self, model: Seq2Seq) -> None:
+        self.model = model.eval()
+        self._device = next(model.parameters()).device
+
+    def start(self, sources: Sequence[Sequence[int]]) -> ModelState:
+        """Encode the sources, padded to the longest."""
+        tensors = [torch.tensor(source, device=self._device) for source in sources]
+        lengths = torch.tensor([len(source) for source in sources], device=self._device)
+        return ModelState(*self.model.encode(pad_sequence(tensors, batch_first=True, padding_value=PAD), lengths))
+
+    def step(self, pieces: Tensor, state: ModelState) -> Step[ModelState]:
+        """One piece a row."""
+        logits, weights, decoder = self.model.step(pieces.to(self._device), state.memory, state.decoder)
+        log_probs = logits.float().log_softmax(dim=-1)
+        return Step(log_probs.cpu(), weights.float().cpu(), ModelState(state.memory, decoder))
+
+    def select(self, state: ModelState, sentences: Tensor, rows: Tensor) -> ModelState:
+        """Gather the rows; the memory, which all rows of a sentence share, moves only when sentences go."""
+        sentences, rows = sentences.to(self._device), rows.to(self._device)
+        memory, decoder = state.memory, state.decoder
+        if len(sentences) != len(memory.mask):
+            memory = Memory(memory.values[sentences], memory.keys[sentences], memory.mask[sentences])
+        at = sentences.unsqueeze(1)
+        return ModelState(
+            memory, DecoderState(decoder.hidden[:, at, rows], decoder.cell[:, at, rows], decoder.feed[at, rows])
+        )
+
+    def join(self, first: ModelState, second: ModelState) -> ModelState:
+        """Both, padded to the longer memory."""
+        size = max(first.memory.mask.size(1), second.memory.mask.size(1))
+        memories = [_padded(state.memory, size) for state in (first, second)]
+        memory = Memory(*(torch.cat([getattr(m, name) for m in memories]) for name in Memory.__slots__))
+        one, two = first.decoder, second.decoder
+        return ModelState(
+            memory,
+            DecoderState(
+                torch.cat([one.hidden, two.hidden], dim=1),
+                torch.cat([one.cell, two.cell], dim=1),
+                torch.cat([one.feed, two.feed]),
+            ),
+        )
+
+
+def _padded(memory: Memory, size: int) -> Memory:
+    missing = size - memory.mask.size(1)
+    values, keys = (functional.pad(tensor, (0, 0, 0, missing)) for tensor in (memory.values, memory.keys))
+    return Memory(values, keys, functional.pad(memory.mask, (0, missing), value=False))

@@ -1,0 +1,43 @@
+"""The score of a test set: the metrics as a whole and by sentence length."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nmt.scoring.metrics import MetricScore, corpus_bleu, corpus_scores
+
+_EDGES = (5, 10, 15, 20, 30, 40, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class LengthBucket:
+    """BLEU of the sentences whose source has `shortest` to `longest` words; the last bucket has no end."""
+
+    shortest: int
+    longest: int | None
+    sentences: int
+    bleu: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Scores of a whole test set; `by_length` has no bucket without sentences."""
+
+    bleu: MetricScore
+    chrf: MetricScore
+    ter: MetricScore
+    by_length: list[LengthBucket]
+
+
+def evaluate(
+    sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[Sequence[str]], bootstrap: bool = True
+) -> Evaluation:
+    """Score translations of `sources` against one or several references each."""
+    scores = corpus_scores(hypotheses, references, bootstrap)
+    lengths = [len(source.split()) for source in sources]
+    buckets = []
+    for low, high in zip((0, *_EDGES), (*_EDGES, None), strict=True):
+        rows = [i for i, length in enumerate(lengths) if length > low and (high is None or length <= high)]
+        if rows:
+            bleu = corpus_bleu([hypotheses[i] for i in rows], [references[i] for i in rows])
+            buckets.append(LengthBucket(low + 1, high, len(rows), bleu.score))
+    return Evaluation(scores["bleu"], scores["chrf"], scores["ter"], buckets)

@@ -1,0 +1,72 @@
+"""BLEU, chrF2 and TER as sacreBLEU computes them, always with the signature that says how."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.ter import TER
+
+from nmt.errors import InputError
+
+BOOTSTRAP_SAMPLES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class MetricScore:
+    """A score from 0 to 100 (TER may exceed it), its sacreBLEU signature, and its 95 % bootstrap interval if asked."""
+
+    score: float
+    signature: str
+    low: float | None = None
+    high: float | None = None
+
+
+def corpus_scores(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]], bootstrap: bool = False
+) -> dict[str, MetricScore]:
+    """`bleu`, `chrf` and `ter` of a test set; a sentence may have any number of references, at least one.
+
+    Papineni et al. 2002, Popović 2015, Snover et al. 2006; Post 2018. `bootstrap` adds intervals (Koehn 2004).
+    """
+    return {
+        name: _corpus_score(metric, hypotheses, references, bootstrap)
+        for name, metric in (("bleu", BLEU()), ("chrf", CHRF()), ("ter", TER()))
+    }
+
+
+def sentence_scores(hypothesis: str, references: Sequence[str]) -> dict[str, MetricScore]:
+    """`bleu` (with effective order, as befits one sentence) and `chrf` of one translation."""
+    return {
+        name: _corpus_score(metric, [hypothesis], [references], bootstrap=False)
+        for name, metric in (("bleu", BLEU(effective_order=True)), ("chrf", CHRF()))
+    }
+
+
+def corpus_bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> MetricScore:
+    """BLEU alone."""
+    return _corpus_score(BLEU(), hypotheses, references, bootstrap=False)
+
+
+def _corpus_score(
+    metric: Any, hypotheses: Sequence[str], references: Sequence[Sequence[str]], bootstrap: bool
+) -> MetricScore:
+    samples = {"n_bootstrap": BOOTSTRAP_SAMPLES} if bootstrap and len(hypotheses) > 1 else {}
+    result = metric.corpus_score(list(hypotheses), _streams(hypotheses, references), **samples)
+    interval = (result._mean - result._ci, result._mean + result._ci) if samples else (None, None)
+    return MetricScore(float(result.score), str(metric.get_signature()), *interval)
+
+
+def _streams(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> list[list[str | None]]:
+    """References the way sacreBLEU wants them: the first of each sentence, the second of each, …"""
+    if len(hypotheses) != len(references):
+        raise InputError(
+            f"there are {len(references)} lists of references for {len(hypotheses)} translations; one each is wanted",
+            "references",
+        )
+    for number, own in enumerate(references):
+        if not own:
+            raise InputError(f"translation {number} has no reference; at least one is wanted", "references")
+    most = max((len(own) for own in references), default=1)
+    return [[own[i] if i < len(own) else None for own in references] for i in range(most)]

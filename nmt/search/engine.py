@@ -1,0 +1,220 @@
+"""One decode loop for everything: sentences enter and leave a running batch at every step."""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Generic
+
+import torch
+from torch import Tensor
+
+from nmt.config import SearchConfig
+from nmt.search.beam import Beams, Frame, can_still_win, trace
+from nmt.search.hypothesis import Hypothesis
+from nmt.search.stepper import State, Stepper
+
+Ticket = int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A search that is over: the n best hypotheses, best first, and how long it waited and was decoded."""
+
+    ticket: Ticket
+    hypotheses: list[Hypothesis]
+    queue_seconds: float
+    decode_seconds: float
+
+
+@dataclass(slots=True)
+class _Sentence:
+    """A sentence in the queue or in the pool."""
+
+    ticket: Ticket
+    source: Sequence[int]
+    config: SearchConfig
+    submitted: float
+    entered: float = 0.0
+    first_frame: int = 0
+    finished: list[Hypothesis] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Pool(Generic[State]):
+    """The sentences that are being decoded, in the order of the rows of `beams` and `state`."""
+
+    sentences: list[_Sentence]
+    beams: Beams
+    state: State
+
+
+class Engine(Generic[State]):
+    """Searches for the translations of many sentences, with one batched decode step a `step`.
+
+    First come, first served: a sentence enters when `max_rows` rows and `max_memory` padded source pieces allow it, or
+    when the pool is empty. What it becomes does not depend on what else is there. Not thread-safe: one thread drives.
+    """
+
+    def __init__(self, stepper: Stepper[State], max_rows: int = 320, max_memory: int = 16384) -> None:
+        self._stepper = stepper
+        self._max_rows, self._max_memory = max_rows, max_memory
+        self._waiting: deque[_Sentence] = deque()
+        self._pool: _Pool[State] | None = None
+        self._frames: deque[Frame] = deque()
+        self._dropped_frames = 0
+        self._next_ticket = 0
+
+    def submit(self, source: Sequence[int], config: SearchConfig) -> Ticket:
+        """Queue a sentence, as source pieces. `step` will hand out the ticket with its hypotheses."""
+        self._next_ticket += 1
+        self._waiting.append(_Sentence(self._next_ticket, source, config, time.perf_counter()))
+        return self._next_ticket
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Forget a sentence, waiting or half done; its rows are free before the next step."""
+        self._waiting = deque(sentence for sentence in self._waiting if sentence.ticket != ticket)
+        if self._pool:
+            self._keep([i for i, sentence in enumerate(self._pool.sentences) if sentence.ticket != ticket])
+
+    @property
+    def busy(self) -> bool:
+        """Whether a step has anything to do."""
+        return bool(self._waiting or self._pool)
+
+    @property
+    def waiting(self) -> int:
+        """Sentences that have not entered the pool."""
+        return len(self._waiting)
+
+    @torch.inference_mode()
+    def step(self) -> list[Finished]:
+        """Admit who fits, extend every row by one piece, and return who is done."""
+        self._admit()
+        pool = self._pool
+        if pool is None:
+            return []
+        step = self._stepper.step(pool.beams.pieces, pool.state)
+        parents = pool.beams.advance(step.log_probs)
+        self._record(pool, parents, step.weights)
+        self._collect(pool, pool.beams.end())
+        pool.state = self._stepper.select(step.state, torch.arange(len(pool.sentences)), parents)
+        return self._release(pool)
+
+    def run(self) -> Iterator[Finished]:
+        """Step until nothing is left."""
+        while self.busy:
+            yield from self.step()
+
+    def _admit(self) -> None:
+        """Take from the head of the queue what the budgets allow, and start it as one batch."""
+        pool = self._pool
+        count = len(pool.sentences) if pool else 0
+        rows = pool.beams.pieces.size(1) if pool else 1
+        longest = max((len(sentence.source) for sentence in pool.sentences), default=0) if pool else 0
+        entering: list[_Sentence] = []
+        while self._waiting:
+            sentence = self._waiting[0]
+            rows, longest, count = max(rows, sentence.config.width), max(longest, len(sentence.source)), count + 1
+            if count > 1 and (rows * count > self._max_rows or longest * count > self._max_memory):
+                break
+            entering.append(self._waiting.popleft())
+        if entering:
+            self._enter(entering)
+
+    def _enter(self, entering: list[_Sentence]) -> None:
+        rows = max(sentence.config.width for sentence in entering)
+        pool = self._pool
+        if pool:
+            rows = max(rows, pool.beams.pieces.size(1))
+            self._widen(pool, rows)
+        for sentence in entering:
+            sentence.entered = time.perf_counter()
+            sentence.first_frame = self._dropped_frames + len(self._frames)
+        state = self._stepper.start([sentence.source for sentence in entering])
+        state = self._stepper.select(state, torch.arange(len(entering)), _first_rows(len(entering), rows))
+        beams = Beams.start([sentence.config for sentence in entering], rows)
+        if pool:
+            sentences = pool.sentences + entering
+            self._pool = _Pool(sentences, pool.beams.join(beams), self._stepper.join(pool.state, state))
+        else:
+            self._pool = _Pool(entering, beams, state)
+
+    def _widen(self, pool: _Pool[State], rows: int) -> None:
+        """Give every sentence of the pool that many rows; the new ones are empty copies."""
+        before = pool.beams.pieces.size(1)
+        if rows > before:
+            everyone = torch.arange(len(pool.sentences))
+            pool.beams = pool.beams.select(everyone, rows)
+            kept = torch.arange(rows).clamp(max=before - 1).expand(len(everyone), rows)
+            pool.state = self._stepper.select(pool.state, everyone, kept)
+
+    def _record(self, pool: _Pool[State], parents: Tensor, weights: Tensor) -> None:
+        places = {sentence.ticket: place for place, sentence in enumerate(pool.sentences)}
+        if self._frames and self._frames[-1].places == places:
+            places = self._frames[-1].places
+        beams = pool.beams
+        frame = Frame(beams.pieces.numpy(), parents.numpy(), beams.log_probs.numpy(), weights.numpy(), places)
+        self._frames.append(frame)
+
+    def _collect(self, pool: _Pool[State], ended: Tensor) -> None:
+        """Trace the hypotheses that ended in this step."""
+        frames = list(self._frames) if bool(ended.any()) else []
+        for place, row in ended.nonzero().tolist():
+            sentence = pool.sentences[place]
+            own = frames[sentence.first_frame - self._dropped_frames :]
+            sentence.finished.append(trace(own, sentence.ticket, row, len(sentence.source), sentence.config))
+
+    def _release(self, pool: _Pool[State]) -> list[Finished]:
+        """Let the sentences go whose search is over."""
+        best_live = pool.beams.log_probs.max(dim=1).values.tolist()
+        free = pool.beams.free.tolist()
+        done: list[Finished] = []
+        staying = []
+        now = time.perf_counter()
+        for place, sentence in enumerate(pool.sentences):
+            over = free[place] <= 0 or best_live[place] == float("-inf")
+            if over or not can_still_win(best_live[place], sentence.finished, sentence.config):
+                ranked = sorted(sentence.finished, key=lambda hypothesis: -hypothesis.score)
+                waited, decoded = sentence.entered - sentence.submitted, now - sentence.entered
+                done.append(Finished(sentence.ticket, ranked[: sentence.config.n_best], waited, decoded))
+            else:
+                staying.append(place)
+        if done:
+            self._keep(staying)
+        return done
+
+    def _keep(self, places: list[int]) -> None:
+        """Shrink the pool to the sentences at those places and to the rows that their widths need."""
+        pool = self._pool
+        if pool is None or len(places) == len(pool.sentences):
+            return
+        sentences = [pool.sentences[place] for place in places]
+        if sentences:
+            rows = min(pool.beams.pieces.size(1), max(sentence.config.width for sentence in sentences))
+            chosen = torch.tensor(places)
+            state = self._stepper.select(pool.state, chosen, torch.arange(rows).expand(len(places), rows))
+            self._pool = _Pool(sentences, pool.beams.select(chosen, rows), state)
+        else:
+            self._pool = None
+        oldest = min((s.first_frame for s in sentences), default=self._dropped_frames + len(self._frames))
+        while self._dropped_frames < oldest:
+            self._frames.popleft()
+            self._dropped_frames += 1
+
+
+def _first_rows(sentences: int, rows: int) -> Tensor:
+    return torch.zeros(sentences, rows, dtype=torch.long)
+
+
+def search_all(
+    stepper: Stepper[State], sources: Sequence[Sequence[int]], config: SearchConfig
+) -> list[list[Hypothesis]]:
+    """The n best hypotheses of each source, in the order of the sources; those of like length are decoded together."""
+    engine = Engine(stepper)
+    order = sorted(range(len(sources)), key=lambda i: -len(sources[i]))
+    index = {engine.submit(sources[i], config): i for i in order}
+    results: list[list[Hypothesis]] = [[] for _ in sources]
+    for finished in engine.run():
+        results[index[finished.ticket]] = finished.hypotheses
+    return results

@@ -1,0 +1,37 @@
+"""All that search knows of a model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from torch import Tensor
+
+State = TypeVar("State")
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[State]):
+    """What one decode step gives, for K rows of each of B sentences.
+
+    log_probs (B, K, V) of the next piece · weights (B, K, S), the attention that went into it.
+    """
+
+    log_probs: Tensor
+    weights: Tensor
+    state: State
+
+
+class Stepper(Protocol[State]):
+    """A model as search sees it. A state holds B sentences with K rows each; search never looks inside."""
+
+    def start(self, sources: Sequence[Sequence[int]]) -> State:
+        """Read the sources: the state before the first piece, with one row a sentence."""
+
+    def step(self, pieces: Tensor, state: State) -> Step[State]:
+        """pieces (B, K): the last piece of each row, at first the start piece."""
+
+    def select(self, state: State, sentences: Tensor, rows: Tensor) -> State:
+        """sentences (B'), rows (B', K'): which sentences go on, and which rows of each, in which order."""
+
+    def join(self, first: State, second: State) -> State:
+        """The sentences of both states, which have the same number of rows; the shorter sources are padded."""

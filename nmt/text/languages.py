@@ -1,0 +1,41 @@
+"""Languages by code: their names, and which one a text is in."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from lingua import IsoCode639_1, Language, LanguageDetector, LanguageDetectorBuilder
+
+from nmt.errors import InputError
+
+
+def name(code: str) -> str:
+    """The English name of a language, or the code itself where none is known."""
+    language = _language(code)
+    return language.name.capitalize() if language else code
+
+
+def detect(text: str, candidates: Sequence[str]) -> tuple[str, float]:
+    """Which of the candidate languages a text is in, and how sure that is, from 0 to 1.
+
+    Candidates that the detector does not know are passed over; a single candidate is the answer.
+    """
+    known = tuple(sorted(code for code in candidates if _language(code)))
+    if len(candidates) == 1:
+        return candidates[0], 1.0
+    if not known:
+        raise InputError(f"source is auto, but none of {', '.join(candidates)} can be detected; name it", "source")
+    if len(known) == 1:
+        return known[0], 1.0
+    best = _detector(known).compute_language_confidence_values(text)[0]
+    return best.language.iso_code_639_1.name.lower(), float(best.value)
+
+
+def _language(code: str) -> Language | None:
+    iso: IsoCode639_1 | None = getattr(IsoCode639_1, code.split("-")[0].upper(), None)
+    return Language.from_iso_code_639_1(iso) if iso else None
+
+
+@lru_cache(maxsize=8)
+def _detector(codes: tuple[str, ...]) -> LanguageDetector:
+    languages = [language for code in codes if (language := _language(code))]
+    return LanguageDetectorBuilder.from_languages(*languages).build()

@@ -1,0 +1,62 @@
+"""Long texts as sentences, and back without losing a space or a line break."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sentencex
+
+_LINES = re.compile(r"[^\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
+_LONGEST_SENTENCE = 400  # characters; the models are trained on sentences, and get lost in what is much longer
+_CLAUSE_END = re.compile(r".*[,;:–—،、，；：]\s", re.DOTALL)
+_WORD_END = re.compile(r".*\s", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence, and its place `[start, end)` in the text that it is from; no white space around it."""
+
+    text: str
+    start: int
+    end: int
+
+
+def split(text: str, language: str) -> list[Sentence]:
+    """The sentences of a text, in order. What stands between them is white space, which `join` puts back."""
+    sentences = []
+    for line in _LINES.finditer(text):
+        for start, end in _split_line(line.group(), language):
+            stripped = line.group()[start:end].strip()
+            if stripped:
+                at = line.start() + line.group().index(stripped, start)
+                sentences.append(Sentence(stripped, at, at + len(stripped)))
+    return sentences
+
+
+def join(text: str, sentences: list[Sentence], translations: list[str]) -> tuple[str, list[int]]:
+    """The text with each of its sentences replaced, and where in the result each translation starts."""
+    parts, starts, length, done = [], [], 0, 0
+    for sentence, translation in zip(sentences, translations, strict=True):
+        gap = text[done : sentence.start]
+        starts.append(length + len(gap))
+        parts += [gap, translation]
+        length += len(gap) + len(translation)
+        done = sentence.end
+    return "".join([*parts, text[done:]]), starts
+
+
+def _split_line(line: str, language: str) -> Iterator[tuple[int, int]]:
+    """Spans that together are the line: sentences, and the parts of overlong ones."""
+    start = 0
+    for sentence in sentencex.segment(language, line):
+        end = start + len(sentence)
+        while end - start > _LONGEST_SENTENCE:
+            window = line[start : start + _LONGEST_SENTENCE]
+            found = _CLAUSE_END.match(window) or _WORD_END.match(window)
+            cut = start + (found.end() if found else _LONGEST_SENTENCE)
+            yield start, cut
+            start = cut
+        yield start, end
+        start = end
+    if start < len(line):
+        yield start, len(line)

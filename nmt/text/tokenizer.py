@@ -1,0 +1,224 @@
+"""Text to pieces and back, each piece with its characters in the text that the caller sent."""
+
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import sentencepiece
+from pydantic import Field
+
+from nmt.config import Config
+from nmt.errors import DataError, ModelFolderError, UnknownLanguage
+from nmt.text.normalize import Form, NormalizedText, normalize
+
+PAD, UNKNOWN, BEGIN, END = 0, 1, 2, 3
+"""Ids that every vocabulary shares: padding, unknown (never produced, thanks to byte fallback), start and end."""
+
+_BYTE_PIECES = 256
+Span = tuple[int, int]
+
+
+class TokenizerConfig(Config):
+    """How to cut text into pieces (SentencePiece: Kudo & Richardson 2018; unigram: Kudo 2018; BPE: Sennrich 2016)."""
+
+    algorithm: Literal["unigram", "bpe", "char"] = "unigram"
+    vocabulary_size: int = Field(8000, ge=300, le=64000, description="pieces a vocabulary, the 256 bytes included")
+    joint: bool = Field(True, description="one vocabulary for both sides")
+    normalization: Form = "nfc"
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A text as pieces. `spans[i]` are the characters of piece `i` in `text`; special pieces have an empty span."""
+
+    text: str
+    ids: list[int]
+    pieces: list[str]
+    spans: list[Span]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Tokenizer:
+    """Cuts source and target text into pieces, with one vocabulary for both sides or one each."""
+
+    def __init__(self, config: TokenizerConfig, languages: Sequence[str], models: dict[str, bytes]) -> None:
+        """`models`: serialized SentencePiece models by side, `{"joint": …}` or `{"source": …, "target": …}`."""
+        self.config = config
+        self.languages = tuple(languages)
+        self._models = models
+        self._source = _processor(models, "source")
+        self._target = self._source if config.joint else _processor(models, "target")
+
+    @property
+    def source_vocabulary(self) -> int:
+        """Pieces of the source vocabulary."""
+        return int(self._source.get_piece_size())
+
+    @property
+    def target_vocabulary(self) -> int:
+        """Pieces of the target vocabulary."""
+        return int(self._target.get_piece_size())
+
+    def normalize(self, text: str) -> NormalizedText:
+        """The text as the model sees it."""
+        return normalize(text, self.config.normalization)
+
+    def tag(self, target_language: str) -> int:
+        """Id of the source piece that asks for a target language (Johnson et al. 2017)."""
+        if target_language not in self.languages:
+            known = ", ".join(self.languages)
+            raise UnknownLanguage(f"target language is {target_language!r}; this model knows {known}", "target")
+        return int(self._source.piece_to_id(_tag_piece(target_language)))
+
+    def encode_source(self, text: str, target_language: str) -> Pieces:
+        """Tag, pieces, end of sentence."""
+        tag, body = self.tag(target_language), self._encode(self._source, text)
+        last = body.spans[-1][1] if body.spans else 0
+        return Pieces(
+            text,
+            [tag, *body.ids, END],
+            [_tag_piece(target_language), *body.pieces, "</s>"],
+            [(0, 0), *body.spans, (last, last)],
+        )
+
+    def encode_target(self, text: str) -> Pieces:
+        """Pieces and end of sentence."""
+        body = self._encode(self._target, text)
+        last = body.spans[-1][1] if body.spans else 0
+        return Pieces(text, [*body.ids, END], [*body.pieces, "</s>"], [*body.spans, (last, last)])
+
+    def source_ids(self, texts: Sequence[str], target_language: str) -> list[list[int]]:
+        """`encode_source` of many texts, ids only: for training."""
+        tag = self.tag(target_language)
+        return [[tag, *ids, END] for ids in self._source.encode(self._normalized(texts))]
+
+    def target_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode_target` of many texts, ids only: for training."""
+        return [[*ids, END] for ids in self._target.encode(self._normalized(texts))]
+
+    def decode(self, ids: Sequence[int]) -> Pieces:
+        """The text of target ids, and where in it each piece stands; special ids stand for nothing."""
+        visible = [i for i in ids if i > END]
+        decoded = self._target.decode(visible, return_type="offset_mapping") if visible else {}
+        text: str = decoded.get("text", "")
+        offsets: list[Span] = decoded.get("offsets", [])
+        found = iter(_trimmed(text, [bool(self._target.is_byte(i)) for i in visible], offsets))
+        spans: list[Span] = []
+        for i in ids:
+            at = spans[-1][1] if spans else 0
+            spans.append(next(found) if i > END else (at, at))
+        return Pieces(text, list(ids), [self.target_piece(i) for i in ids], spans)
+
+    def target_piece(self, piece_id: int) -> str:
+        """A target piece as SentencePiece writes it, with `▁` for a space."""
+        return str(self._target.id_to_piece(piece_id))
+
+    def save(self, folder: Path) -> None:
+        """Write `tokenizer.json` and the SentencePiece models into a folder, made if need be."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for side, model in self._models.items():
+            (folder / f"{side}.model").write_bytes(model)
+        description = {"languages": self.languages, **self.config.model_dump()}
+        (folder / "tokenizer.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        try:
+            description = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+            languages = description.pop("languages")
+            config = TokenizerConfig.read(description, where=str(folder / "tokenizer.json"))
+            sides = ("joint",) if config.joint else ("source", "target")
+            return cls(config, languages, {side: (folder / f"{side}.model").read_bytes() for side in sides})
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise ModelFolderError(f"no tokenizer can be read from {folder}: {error}") from error
+
+    def _normalized(self, texts: Sequence[str]) -> list[str]:
+        return [self.normalize(text).text for text in texts]
+
+    def _encode(self, processor: sentencepiece.SentencePieceProcessor, text: str) -> Pieces:
+        normalized = self.normalize(text)
+        encoded = processor.encode(normalized.text, return_type="offset_mapping")
+        ids: list[int] = encoded["ids"]
+        spans = _trimmed(normalized.text, [bool(processor.is_byte(i)) for i in ids], encoded["offsets"])
+        return Pieces(text, ids, encoded["pieces"], [normalized.original_span(start, end) for start, end in spans])
+
+
+def train_tokenizer(
+    source_lines: Iterable[str], target_lines: Iterable[str], languages: Sequence[str], config: TokenizerConfig
+) -> Tokenizer:
+    """Learn the vocabularies from text. `languages` are those that the source tags can ask for.
+
+    Raises `DataError` when the text is too small for the vocabulary, with the largest size that it allows.
+    """
+    normalized = [
+        [normalize(line, config.normalization).text for line in lines] for lines in (source_lines, target_lines)
+    ]
+    if config.joint:
+        models = {"joint": _train(normalized[0] + normalized[1], languages, config)}
+    else:
+        models = {side: _train(lines, languages, config) for side, lines in zip(_SIDES, normalized, strict=True)}
+    return Tokenizer(config, languages, models)
+
+
+_SIDES = ("source", "target")
+
+
+def _train(lines: list[str], languages: Sequence[str], config: TokenizerConfig) -> bytes:
+    """A serialized SentencePiece model. Normalization is ours, so that we know where each character came from."""
+    if not any(lines):
+        raise DataError("the tokenizer got no text to learn from; check the corpus files")
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(lines),
+            model_writer=model,
+            model_type=config.algorithm,
+            vocab_size=config.vocabulary_size,
+            hard_vocab_limit=config.algorithm != "char",
+            character_coverage=0.9999,
+            byte_fallback=True,
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=False,
+            control_symbols=[_tag_piece(language) for language in languages],
+            pad_id=PAD,
+            unk_id=UNKNOWN,
+            bos_id=BEGIN,
+            eos_id=END,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise DataError(
+            f"a vocabulary of {config.vocabulary_size} pieces cannot be learned from {len(lines)} lines; "
+            f"set vocabulary_size lower or bring more text (SentencePiece says: {error})"
+        ) from error
+    return model.getvalue()
+
+
+def _processor(models: dict[str, bytes], side: str) -> sentencepiece.SentencePieceProcessor:
+    try:
+        return sentencepiece.SentencePieceProcessor(model_proto=models.get("joint") or models[side])
+    except (RuntimeError, KeyError) as error:
+        raise ModelFolderError(f"the SentencePiece model of the {side} side is missing or damaged: {error}") from error
+
+
+def _tag_piece(language: str) -> str:
+    return f"<2{language}>"
+
+
+def _trimmed(text: str, is_byte: Sequence[bool], spans: Sequence[Span]) -> list[Span]:
+    """Spans without the space that `▁` stands for; every byte of a character gets the whole character.
+
+    SentencePiece gives the character to the last of its bytes and an empty span to the others.
+    """
+    trimmed = [(start + (text[start : start + 1] == " " and start < end), end) for start, end in spans]
+    for i in range(len(trimmed) - 2, -1, -1):
+        start, end = trimmed[i]
+        if is_byte[i] and is_byte[i + 1] and start == end and trimmed[i + 1][0] == start:
+            trimmed[i] = trimmed[i + 1]
+    return trimmed

@@ -1,0 +1,126 @@
+"""What comes out: translations of whole texts, each word traceable to where it came from."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from nmt.alignment import Alignment, Level, align, merge
+from nmt.scoring.quality import Quality, quality
+from nmt.search.hypothesis import Floats, Hypothesis
+from nmt.text.sentences import Sentence
+from nmt.text.tokenizer import Pieces
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A target piece, its place in the translation, and its log-probability."""
+
+    piece: str
+    start: int
+    end: int
+    log_prob: float
+
+
+@dataclass(frozen=True, slots=True)
+class SentencePart:
+    """One sentence of a translated text: its pieces on both sides, and how they were found.
+
+    `source_start` and `target_start` are its places in the whole texts.
+    """
+
+    source: Pieces
+    target: Pieces
+    hypothesis: Hypothesis
+    source_start: int
+    target_start: int
+
+    def align(self, level: Level) -> Alignment:
+        """The alignment within the sentence."""
+        source, target = self.source, self.target
+        return align(level, (source.text, source.spans), (target.text, target.spans), self.hypothesis.weights)
+
+
+@dataclass(frozen=True)
+class TextHypothesis:
+    """One way to translate a text. All offsets are code points in the whole source text and in `text`.
+
+    log_prob is the sum over the sentences, `score` the mean of their scores, each weighed by its length in pieces.
+    """
+
+    text: str
+    parts: tuple[SentencePart, ...]
+
+    @property
+    def log_prob(self) -> float:
+        """The log-probability of all pieces, in nats."""
+        return sum(part.hypothesis.log_prob for part in self.parts)
+
+    @property
+    def length(self) -> int:
+        """Target pieces, the end of each sentence counted."""
+        return sum(len(part.hypothesis.pieces) for part in self.parts)
+
+    @property
+    def score(self) -> float:
+        """What the hypothesis was ranked by; for several sentences, the mean a piece."""
+        total = sum(part.hypothesis.score * len(part.hypothesis.pieces) for part in self.parts)
+        return total / max(1, self.length)
+
+    def alignment(self, level: Level = "words") -> Alignment:
+        """Which source words or pieces each target word or piece came from."""
+        return merge(level, [(part.align(level), part.source_start, part.target_start) for part in self.parts])
+
+    @property
+    def tokens(self) -> list[Token]:
+        """All target pieces in order, the end of each sentence included."""
+        return [
+            Token(piece, start + part.target_start, end + part.target_start, float(log_prob))
+            for part in self.parts
+            for piece, (start, end), log_prob in zip(
+                part.target.pieces, part.target.spans, part.hypothesis.log_probs, strict=True
+            )
+        ]
+
+    @cached_property
+    def quality(self) -> Quality:
+        """Signs that the translation is good, or is not."""
+        alignment = self.alignment()
+        return quality(self._log_probs, alignment.weights, [unit.text for unit in alignment.target])
+
+    @property
+    def _log_probs(self) -> Floats:
+        return np.concatenate([part.hypothesis.log_probs for part in self.parts])
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """A translated text: the hypotheses, best first. `detected_source` is set when the language was not given."""
+
+    source_text: str
+    source: str
+    target: str
+    detected_source: str | None
+    hypotheses: list[TextHypothesis]
+
+    @property
+    def text(self) -> str:
+        """The best translation."""
+        return self.hypotheses[0].text
+
+    @property
+    def score(self) -> float:
+        """The score of the best translation."""
+        return self.hypotheses[0].score
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A text on its way through search: one source for the engine a sentence."""
+
+    text: str
+    source: str
+    target: str
+    detected_source: str | None
+    sentences: list[Sentence]
+    sources: list[Pieces]

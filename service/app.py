@@ -1,0 +1,63 @@
+"""The application, put together."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
+
+from service import errors
+from service.limits import BodyLimit
+from service.registry import Registry
+from service.routes import evaluate, health, models, translate
+from service.settings import Settings
+
+_WEB = Path(__file__).parent / "web"
+_ROUTERS = (translate.router, evaluate.router, models.router, health.router)
+_SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """An app that loads its models when it starts; nothing happens at import."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        registry = await run_in_threadpool(Registry.load, settings.models, settings.queue_size)
+        app.state.registry = registry
+        yield
+        app.state.registry = None
+        await run_in_threadpool(registry.close)
+
+    app = FastAPI(
+        title="nmt",
+        description="Translation with models of your own, every word traceable to where it came from.",
+        lifespan=lifespan,
+    )
+    app.state.settings, app.state.registry = settings, None
+    errors.install(app)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.middleware("http")(_add_security_headers)
+    for router in _ROUTERS:
+        app.include_router(router, prefix="/v1")
+        app.include_router(router, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=_WEB / "static"))
+    app.add_api_route("/", _page, include_in_schema=False)
+    return app
+
+
+async def _page() -> FileResponse:
+    return FileResponse(_WEB / "index.html")
+
+
+async def _add_security_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    response = await call_next(request)
+    for name, value in _SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response

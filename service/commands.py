@@ -1,0 +1,31 @@
+"""`nmt serve`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvicorn
+from pydantic import ValidationError
+
+from nmt.config import describe
+from nmt.errors import ConfigError
+from service.app import create_app
+from service.settings import Settings
+
+
+def serve(
+    model: Annotated[
+        list[Path] | None, typer.Option(help="Model folder; may be repeated. Default: NMT_MODELS.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Default: NMT_HOST, or 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Default: NMT_PORT, or 8000.")] = None,
+) -> None:
+    """Serve translation over HTTP, with a page to try it on."""
+    given: dict[str, Any] = {"models": model or None, "host": host, "port": port}
+    try:
+        settings = Settings(**{key: value for key, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise ConfigError(f"settings (NMT_… variables and options): {describe(error, Settings)}") from error
+    where = f"http://{settings.host}:{settings.port}"
+    typer.echo(f"The page: {where}/   The API: {where}/docs   (ready when {where}/readyz says ok)", err=True)
+    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, timeout_graceful_shutdown=25)

@@ -1,0 +1,129 @@
+"""asyncio on one side, the decode thread on the other: bounded admission, deadlines, cancellation."""
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from nmt import SearchConfig, Translator
+from nmt.errors import DeadlineExceeded, EngineError, EngineStopped, QueueFull
+from nmt.search.engine import Finished
+from nmt.search.hypothesis import Hypothesis
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The hypotheses of each source, and how long the request waited and was decoded, in seconds."""
+
+    hypotheses: list[list[Hypothesis]]
+    queue_seconds: float
+    decode_seconds: float
+
+
+@dataclass(eq=False, slots=True)
+class _Request:
+    """Sources that are answered together."""
+
+    sources: Sequence[Sequence[int]]
+    search: SearchConfig
+    answer: Future[Decoded] = field(default_factory=Future)
+    tickets: list[int] = field(default_factory=list)
+    finished: dict[int, Finished] = field(default_factory=dict)
+
+
+class DecodeThread:
+    """Runs the decode loop of one model. Requests that come while it runs join the batch at its next step."""
+
+    def __init__(self, translator: Translator, queue_size: int) -> None:
+        self._translator, self._queue_size = translator, queue_size
+        self._inbox: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
+        self._engine = translator.new_engine()
+        self._owner: dict[int, _Request] = {}
+        self._pending = 0
+        self._seconds_a_request = 0.05
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish nothing more: whoever waits gets `EngineStopped`."""
+        self._inbox.put(None)
+        self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        """Whether requests are answered."""
+        return self._thread.is_alive()
+
+    async def decode(self, sources: Sequence[Sequence[int]], search: SearchConfig, deadline_seconds: float) -> Decoded:
+        """Search for translations of the sources. A caller who stops waiting frees the rows before the next step."""
+        if not self.alive:
+            raise EngineStopped("the decode engine is not running; try again in a moment")
+        if self._pending >= self._queue_size:
+            wait = min(30.0, max(1.0, self._pending * self._seconds_a_request))
+            raise QueueFull(f"{self._pending} requests are waiting, as many as the queue holds; try again later", wait)
+        request = _Request(sources, search)
+        self._pending += 1
+        self._inbox.put(request)
+        started = time.perf_counter()
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(request.answer), deadline_seconds)
+        except TimeoutError:
+            raise DeadlineExceeded(f"not translated within {deadline_seconds:g} s; send less text at once") from None
+        finally:
+            self._pending -= 1
+            taken = (time.perf_counter() - started) / (self._pending + 1)
+            self._seconds_a_request += 0.1 * (taken - self._seconds_a_request)
+
+    def _run(self) -> None:
+        """The thread: take in what has come, drop what nobody waits for, step; sleep when there is nothing to do."""
+        while self._take_in():
+            self._drop_cancelled()
+            try:
+                for finished in self._engine.step():
+                    self._deliver(finished)
+            except Exception:
+                _log.exception("a decode step failed; its requests are answered with an error")
+                self._fail(EngineError("the decode engine failed on this batch; try again"))
+        self._fail(EngineStopped("the service is shutting down; try another copy, or again in a moment"))
+
+    def _take_in(self) -> bool:
+        """Hand waiting requests to the engine; blocks while it has nothing to do. False asks to stop."""
+        while not (self._inbox.empty() and self._engine.busy):
+            request = self._inbox.get()
+            if request is None:
+                return False
+            request.tickets = [self._engine.submit(source, request.search) for source in request.sources]
+            self._owner |= dict.fromkeys(request.tickets, request)
+        return True
+
+    def _drop_cancelled(self) -> None:
+        for request in {request for request in self._owner.values() if request.answer.cancelled()}:
+            for ticket in request.tickets:
+                self._engine.cancel(ticket)
+                self._owner.pop(ticket, None)
+
+    def _deliver(self, finished: Finished) -> None:
+        request = self._owner.pop(finished.ticket)
+        request.finished[finished.ticket] = finished
+        if len(request.finished) == len(request.tickets) and request.answer.set_running_or_notify_cancel():
+            parts = [request.finished[ticket] for ticket in request.tickets]
+            waited = max(part.queue_seconds for part in parts)
+            decoded = max(part.queue_seconds + part.decode_seconds for part in parts) - waited
+            request.answer.set_result(Decoded([part.hypotheses for part in parts], waited, decoded))
+
+    def _fail(self, error: EngineError) -> None:
+        """Answer all that is under way with the error, and begin with an empty engine."""
+        for request in set(self._owner.values()):
+            if request.answer.set_running_or_notify_cancel():
+                request.answer.set_exception(error)
+        self._owner.clear()
+        self._engine = self._translator.new_engine()

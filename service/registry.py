@@ -1,0 +1,81 @@
+"""The models that are served, each with its decode thread."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nmt import SearchConfig, Translator
+from nmt.package import ModelFolder
+from nmt.translator import AUTO, default_model
+from service.engine import DecodeThread
+from service.errors import UnknownModel
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A translator and what is known of its folder."""
+
+    name: str
+    version: str
+    sha256: str
+    translator: Translator
+    decoder: DecodeThread
+
+    @property
+    def parameters(self) -> int:
+        """How many weights the network has."""
+        return sum(parameter.numel() for parameter in self.translator.model.parameters())
+
+
+class Registry:
+    """Finds the model for a request: by name, or the first that knows the direction."""
+
+    def __init__(self, models: Sequence[ServedModel]) -> None:
+        self.models = list(models)
+
+    @classmethod
+    def load(cls, folders: Sequence[Path], queue_size: int) -> "Registry":
+        """Load the folders, or the model in the box, and start their decode threads."""
+        models = [_load(folder, queue_size) for folder in folders or [default_model()]]
+        registry = cls(models)
+        for model in models:
+            model.decoder.start()
+        return registry
+
+    def find(self, name: str | None, source: str, target: str) -> ServedModel:
+        """Raises `UnknownModel`. A direction that no model has is left to the first model to complain about."""
+        if name is not None:
+            for model in self.models:
+                if model.name == name:
+                    return model
+            known = ", ".join(model.name for model in self.models)
+            raise UnknownModel(f"there is no model {name!r}; this service has {known}", "model")
+        for model in self.models:
+            for pair in model.translator.directions:
+                if pair[1] == target and source in (AUTO, pair[0]):
+                    return model
+        return self.models[0]
+
+    @property
+    def ready(self) -> bool:
+        """Whether every model answers."""
+        return all(model.decoder.alive for model in self.models)
+
+    def close(self) -> None:
+        """Stop the decode threads."""
+        for model in self.models:
+            model.decoder.stop()
+
+
+def _load(path: Path, queue_size: int) -> ServedModel:
+    folder = ModelFolder.load(path)
+    translator = Translator.from_folder(folder)
+    source, target = translator.directions[0]
+    translator.translate(["1"], target, source, SearchConfig(max_length=4))  # the first run of a network is slow
+    _log.info("loaded model %s from %s", folder.description.name, path)
+    description = folder.description
+    decoder = DecodeThread(translator, queue_size)
+    return ServedModel(description.name, description.version, folder.sha256, translator, decoder)

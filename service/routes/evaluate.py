@@ -1,0 +1,69 @@
+"""`POST /score` and `POST /evaluate`: what the model thinks of a translation, and what references say of it."""
+
+from dataclasses import asdict
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+
+from nmt.errors import InputError
+from nmt.scoring import evaluation
+from service.dependencies import RegistryDep, SettingsDep
+from service.limits import check_search, check_texts, grouped_references
+from service.registry import ServedModel
+from service.replies import hypothesis_reply, model_name
+from service.routes.translate import translate_texts
+from service.schemas import EvaluateReply, EvaluateRequest, HypothesisReply, ScoreReply, ScoreRequest
+from service.settings import Settings
+
+router = APIRouter(tags=["evaluation"])
+
+
+@router.post("/score", response_model_exclude_none=True)
+async def score(request: ScoreRequest, settings: SettingsDep, registry: RegistryDep) -> ScoreReply:
+    """The log-probability and the alignment of translations that you bring."""
+    texts, translations = (
+        [value] if isinstance(value, str) else value for value in (request.text, request.translation)
+    )
+    check_texts(texts, settings)
+    check_texts(translations, settings, "translation")
+    if len(texts) != len(translations):
+        raise InputError(
+            f"translation has {len(translations)} entries for {len(texts)} texts; one each is wanted", "translation"
+        )
+    model = registry.find(request.model, request.source, request.target)
+    pairs = list(zip(texts, translations, strict=True))
+    return await run_in_threadpool(_score, request, model, pairs)
+
+
+@router.post("/evaluate")
+async def evaluate(request: EvaluateRequest, settings: SettingsDep, registry: RegistryDep) -> EvaluateReply:
+    """BLEU, chrF2 and TER with signatures, confidence intervals, and BLEU by sentence length."""
+    references = grouped_references(request.references, len(request.sources))
+    model = registry.find(request.model, request.source, request.target)
+    hypotheses = request.hypotheses
+    if hypotheses is None:
+        hypotheses = await _translate_all(request, model, settings)
+    if len(hypotheses) != len(request.sources):
+        raise InputError(
+            f"hypotheses has {len(hypotheses)} entries for {len(request.sources)} sources; one each is wanted",
+            "hypotheses",
+        )
+    result = await run_in_threadpool(evaluation.evaluate, request.sources, hypotheses, references)
+    return EvaluateReply(**asdict(result), hypotheses=hypotheses, model=model_name(model))
+
+
+async def _translate_all(request: EvaluateRequest, model: ServedModel, settings: Settings) -> list[str]:
+    check_texts(request.sources, settings, "sources")
+    check_search(request.search, settings)
+    outcomes, _ = await translate_texts(
+        model, request.sources, request.source, request.target, request.search, settings.deadline_seconds
+    )
+    return ["" if isinstance(outcome, InputError) else outcome.text for outcome in outcomes]
+
+
+def _score(request: ScoreRequest, model: ServedModel, pairs: list[tuple[str, str]]) -> ScoreReply:
+    scored = model.translator.score(pairs, request.target, request.source)
+    replies: list[HypothesisReply] = [
+        hypothesis_reply(hypothesis, model, request.alignment, request.details) for hypothesis, _ in scored
+    ]
+    return ScoreReply(scores=replies, model=model_name(model))

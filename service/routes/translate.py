@@ -1,0 +1,101 @@
+"""`POST /translate`."""
+
+import asyncio
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+
+from nmt import SearchConfig, Translation
+from nmt.errors import InputError
+from nmt.scoring.metrics import corpus_scores
+from nmt.translation import Job
+from service.dependencies import RegistryDep, SettingsDep
+from service.engine import Decoded
+from service.errors import problem_of
+from service.limits import check_search, check_texts, grouped_references
+from service.registry import ServedModel
+from service.replies import metric_reply, model_name, translation_reply
+from service.schemas import ProblemReply, Timing, TranslateReply, TranslateRequest, TranslationReply
+
+router = APIRouter(tags=["translation"])
+
+Outcome = Translation | InputError
+
+
+@router.post("/translate", response_model_exclude_none=True)
+async def translate(request: TranslateRequest, settings: SettingsDep, registry: RegistryDep) -> TranslateReply:
+    """Translate one text or a list of texts, with alternatives, alignments and, given references, scores.
+
+    A bad text in a list gets an `error` of its own and does not cost the others their translation.
+    """
+    texts = [request.text] if isinstance(request.text, str) else request.text
+    check_texts(texts, settings)
+    check_search(request.search, settings)
+    references = None if request.references is None else grouped_references(request.references, len(texts))
+    model = registry.find(request.model, request.source, request.target)
+    outcomes, decoded = await translate_texts(
+        model, texts, request.source, request.target, request.search, settings.deadline_seconds
+    )
+    if isinstance(outcomes[0], InputError) and len(outcomes) == 1:
+        raise outcomes[0]
+    return await run_in_threadpool(_reply, request, model, outcomes, references, decoded)
+
+
+async def translate_texts(
+    model: ServedModel, texts: Sequence[str], source: str, target: str, search: SearchConfig, deadline_seconds: float
+) -> tuple[list[Outcome], Decoded]:
+    """Plan, decode together with everybody else's texts, assemble; a text that cannot be translated is its error."""
+    plans = await run_in_threadpool(lambda: [_plan(model, text, source, target) for text in texts])
+    jobs = [plan for plan in plans if isinstance(plan, Job)]
+    sources = [pieces.ids for job in jobs for pieces in job.sources]
+    decoded = await model.decoder.decode(sources, search, deadline_seconds) if sources else Decoded([], 0.0, 0.0)
+    found = iter(decoded.hypotheses)
+    outcomes: list[Outcome] = []
+    for plan in plans:
+        if isinstance(plan, Job):
+            outcomes.append(model.translator.assemble(plan, [next(found) for _ in plan.sources]))
+        else:
+            outcomes.append(plan)
+        await asyncio.sleep(0)  # a long list must not hold up the other requests
+    return outcomes, decoded
+
+
+def _plan(model: ServedModel, text: str, source: str, target: str) -> Job | InputError:
+    try:
+        return model.translator.plan(text, source, target)
+    except InputError as error:
+        return error
+
+
+def _reply(
+    request: TranslateRequest,
+    model: ServedModel,
+    outcomes: Sequence[Outcome],
+    references: list[list[str]] | None,
+    decoded: Decoded,
+) -> TranslateReply:
+    own: list[list[str] | None] = list(references) if references else [None] * len(outcomes)
+    translations = [
+        _bad(outcome)
+        if isinstance(outcome, InputError)
+        else translation_reply(outcome, model, request.alignment, request.details, refs)
+        for outcome, refs in zip(outcomes, own, strict=True)
+    ]
+    scores = {}
+    if references:
+        texts = ["" if isinstance(outcome, InputError) else outcome.text for outcome in outcomes]
+        scores = corpus_scores(texts, references)
+    return TranslateReply(
+        translations=translations,
+        bleu=metric_reply(scores["bleu"]) if scores else None,
+        chrf=metric_reply(scores["chrf"]) if scores else None,
+        model=model_name(model),
+        timing=Timing(
+            queue_ms=round(1000 * decoded.queue_seconds, 2), decode_ms=round(1000 * decoded.decode_seconds, 2)
+        ),
+    )
+
+
+def _bad(error: InputError) -> TranslationReply:
+    return TranslationReply(text=None, error=ProblemReply(**problem_of(error)))

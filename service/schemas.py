@@ -1,0 +1,244 @@
+"""What requests and responses look like."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nmt.config import SearchConfig
+
+
+class Request(BaseModel):
+    """Base of all requests: a field that does not exist is an error, so that a typing mistake does not go unseen."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+Text = Annotated[str, Field(description="any length up to the limit; sentences are split and joined again")]
+Language = Annotated[str, Field(examples=["en"], max_length=20)]
+AlignmentChoice = Literal["none", "words", "pieces", "both"]
+Detail = Literal["tokens", "top"]
+
+
+class TranslateRequest(Request):
+    """One text or a list of texts."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"text": "Ein Hund schläft.", "source": "de", "target": "en"}]}
+    )
+
+    text: Text | list[Text]
+    target: Language
+    source: Language = "auto"
+    model: str | None = None
+    references: list[str | list[str]] | None = Field(None, description="one entry a text: a reference or several")
+    search: SearchConfig = SearchConfig()
+    alignment: AlignmentChoice = "words"
+    details: list[Detail] = Field([], description="tokens: log-probability of each piece; top: its alternatives too")
+
+
+class ScoreRequest(Request):
+    """A text and a translation of it, or as many of one as of the other."""
+
+    text: Text | list[Text]
+    translation: Text | list[Text]
+    source: Language
+    target: Language
+    model: str | None = None
+    alignment: AlignmentChoice = "words"
+    details: list[Detail] = []
+
+
+class EvaluateRequest(Request):
+    """Sources and references; without `hypotheses` the service translates the sources itself."""
+
+    sources: list[Text] = Field(min_length=1)
+    references: list[str | list[str]]
+    hypotheses: list[str] | None = None
+    source: Language = "auto"
+    target: Language
+    model: str | None = None
+    search: SearchConfig = SearchConfig()
+
+
+class UnitReply(BaseModel):
+    """A word or piece; `start` and `end` are offsets in code points, so `text[start:end]` is it."""
+
+    text: str
+    start: int
+    end: int
+
+
+class LinkReply(BaseModel):
+    """Which source unit a target unit came from most."""
+
+    source: int
+    target: int
+    weight: float
+
+
+class AlignmentReply(BaseModel):
+    """weights: target units × source units; each row sums to 1."""
+
+    level: Literal["words", "pieces"]
+    source: list[UnitReply]
+    target: list[UnitReply]
+    weights: list[list[float]]
+    links: list[LinkReply]
+    pharaoh: str
+
+
+class TopReply(BaseModel):
+    """A piece that could have stood at this place."""
+
+    piece: str
+    log_prob: float
+
+
+class TokenReply(BaseModel):
+    """A target piece, its place in the text, and what the model thought of it."""
+
+    piece: str
+    start: int
+    end: int
+    log_prob: float
+    top: list[TopReply] | None = None
+
+
+class HypothesisReply(BaseModel):
+    """One way to translate the text. `length` counts pieces, the end of each sentence included."""
+
+    text: str
+    score: float
+    log_prob: float
+    length: int
+    alignment: AlignmentReply | None = None
+    alignment_pieces: AlignmentReply | None = Field(None, description="with alignment: both")
+    tokens: list[TokenReply] | None = None
+
+
+class QualityReply(BaseModel):
+    """Signs of a good or bad translation."""
+
+    confidence: float
+    coverage: float
+    repetition: bool
+
+
+class MetricReply(BaseModel):
+    """A score, and how exactly sacreBLEU computed it; low and high bound the 95 % bootstrap interval."""
+
+    score: float
+    signature: str
+    low: float | None = None
+    high: float | None = None
+
+
+class ProblemReply(BaseModel):
+    """RFC 9457, with `error` for clients that know no problem+json."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    error: str
+    instance: str | None = None
+    field: str | None = None
+
+
+class TranslationReply(BaseModel):
+    """The best translation and its alternatives; or, for one bad text of a list, the `error` that is in the way."""
+
+    text: str | None
+    score: float | None = None
+    detected_source: str | None = None
+    hypotheses: list[HypothesisReply] = []
+    quality: QualityReply | None = None
+    bleu: MetricReply | None = None
+    chrf: MetricReply | None = None
+    error: ProblemReply | None = None
+
+
+class ModelName(BaseModel):
+    """Which weights answered."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+class Timing(BaseModel):
+    """How long the request waited for rows and was decoded, in milliseconds."""
+
+    queue_ms: float
+    decode_ms: float
+
+
+class TranslateReply(BaseModel):
+    """Translations in the order of the texts."""
+
+    translations: list[TranslationReply]
+    bleu: MetricReply | None = None
+    chrf: MetricReply | None = None
+    model: ModelName
+    timing: Timing
+
+
+class ScoreReply(BaseModel):
+    """The given translations, scored and aligned."""
+
+    scores: list[HypothesisReply]
+    model: ModelName
+
+
+class BucketReply(BaseModel):
+    """BLEU of the sentences with `shortest` to `longest` source words."""
+
+    shortest: int
+    longest: int | None
+    sentences: int
+    bleu: float
+
+
+class EvaluateReply(BaseModel):
+    """Scores of a test set."""
+
+    bleu: MetricReply
+    chrf: MetricReply
+    ter: MetricReply
+    by_length: list[BucketReply]
+    hypotheses: list[str]
+    model: ModelName
+
+
+class ModelReply(ModelName):
+    """A model that is served."""
+
+    directions: list[tuple[str, str]]
+    parameters: int
+    default: bool
+
+
+class ModelsReply(BaseModel):
+    """All models that are served."""
+
+    models: list[ModelReply]
+
+
+class LanguageReply(BaseModel):
+    """A source language and what it can be translated into."""
+
+    code: str
+    name: str
+    targets: list[str]
+
+
+class LanguagesReply(BaseModel):
+    """All source languages."""
+
+    languages: list[LanguageReply]
+
+
+class Status(BaseModel):
+    """Health."""
+
+    status: Literal["ok"] = "ok"

@@ -1,0 +1,22 @@
+"""Settings of the service, from environment variables `NMT_…`."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where to listen, what to serve, and how much one request may ask for."""
+
+    model_config = SettingsConfigDict(env_prefix="NMT_", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    models: list[Path] = Field([], description="model folders, as a JSON list; empty: the model in the box")
+    queue_size: int = Field(64, ge=1, description="requests that wait or are decoded; one more is refused with 429")
+    deadline_seconds: float = Field(30.0, gt=0)
+    max_body_bytes: int = Field(128 * 1024, ge=1024)
+    max_texts: int = Field(50, ge=1)
+    max_characters: int = Field(5000, ge=1, description="of one text")
+    max_beam_size: int = Field(10, ge=1, le=32)

@@ -1,0 +1,33 @@
+/** Why there is no answer, in words for the person at the page. */
+export class ServiceError extends Error {}
+
+// Every address is relative, so that the page also works behind a path prefix.
+async function ask(path, options) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch {
+    throw new ServiceError("The service cannot be reached. Is it running, and are you online?");
+  }
+  const body = await response.json().catch(() => null); // a proxy in between may answer in HTML
+  if (!response.ok) throw new ServiceError(body?.detail ?? `The service answered with status ${response.status}.`);
+  if (!body) throw new ServiceError("The service sent an answer that this page cannot read.");
+  return body;
+}
+
+/** [{code, name, targets: [code]}] */
+export async function fetchLanguages() {
+  return (await ask("v1/languages")).languages;
+}
+
+/** The five best translations of one text, each with its attention between words. */
+export function translate({ text, source, target }, signal) {
+  return ask("v1/translate", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({
+      text, source, target, search: { beam_size: 5, n_best: 5 }, alignment: "words", details: ["tokens"],
+    }),
+    signal,
+  });
+}

@@ -1,0 +1,105 @@
+"""The settings of a training run, read from a recipe."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from nmt.config import Config, ModelConfig, SearchConfig
+from nmt.errors import ConfigError
+from nmt.text.tokenizer import Tokenizer
+
+
+class Validation(Config):
+    """When and how a run looks at itself."""
+
+    every: int = Field(1000, ge=1, description="updates between two validations")
+    sentences: int = Field(500, ge=1, description="of each direction's dev set, evenly spread over it")
+    metric: Literal["bleu", "chrf", "loss"] = "bleu"
+    patience: int = Field(10, ge=1, description="validations without a better one before the run stops")
+    samples: int = Field(4, ge=0, le=50, description="dev sentences a direction whose translations are written down")
+    average: int = Field(5, ge=1, le=50, description="checkpoints around the best whose mean becomes the model")
+    search: SearchConfig = SearchConfig(beam_size=5, max_length=100)
+
+
+class Card(Config):
+    """What the model folder's README says of data and rights; nobody but the person who trains can know it."""
+
+    title: str = "A translation model"
+    licence: str = "not stated"
+    data: str = "not stated"
+    notes: str = ""
+
+
+class TrainingConfig(Config):
+    """A recipe. `model` takes the keys of `ModelConfig` but the vocabularies, which the tokenizer decides.
+
+    The learning rate rises over `warmup_updates`, stays, and falls to zero over the last `decay_updates`; so a run
+    whose `updates` are raised before it decays goes on as if it had been planned so.
+    """
+
+    data: Path = Field(description="a folder that `nmt prepare` made")
+    seed: int = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads: int = Field(0, ge=0, description="processor threads; 0 leaves it to torch")
+    updates: int = Field(20000, ge=1)
+    batch_pieces: int = Field(2000, ge=1, description="target pieces a batch, padding included")
+    max_pieces: int = Field(128, ge=2, description="pairs with more pieces on a side are left out, and counted")
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup_updates: int = Field(500, ge=0)
+    decay_updates: int = Field(5000, ge=0)
+    adam_betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = Field(0.0, ge=0)
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    clip_norm: float = Field(1.0, gt=0)
+    save_every: int = Field(500, ge=1, description="updates between two saves of all that a resume needs")
+    model: dict[str, Any] = Field(default_factory=dict)
+    validation: Validation = Validation()
+    card: Card = Card()
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if self.warmup_updates + self.decay_updates > self.updates:
+            raise ValueError(
+                f"warmup_updates + decay_updates is {self.warmup_updates + self.decay_updates}, "
+                f"more than the {self.updates} updates of the run"
+            )
+        return self
+
+    def model_config_for(self, tokenizer: Tokenizer) -> ModelConfig:
+        """The shape of the network, with the vocabularies of the tokenizer."""
+        sizes = {"source_vocabulary": tokenizer.source_vocabulary, "target_vocabulary": tokenizer.target_vocabulary}
+        tying = {} if tokenizer.config.joint else {"tying": "two_way"}
+        return ModelConfig.read({**tying, **self.model, **sizes}, where="[model]")
+
+
+def read_recipe(path: Path, changes: Sequence[str] = ()) -> TrainingConfig:
+    """Read a TOML recipe; `changes` such as `model.decoder_size=256` or `updates=100` override its keys."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"the recipe {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the recipe {path} is not valid TOML: {error}") from error
+    for change in changes:
+        _apply(values, change)
+    return TrainingConfig.read(values, where=str(path))
+
+
+def _apply(values: dict[str, Any], change: str) -> None:
+    """Set one key, written `table.key=value`; what is no TOML value counts as a string."""
+    key, equals, text = change.partition("=")
+    if not equals:
+        raise ConfigError(f"--set got {change!r}; it takes key=value, for example updates=1000")
+    *tables, name = key.strip().split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {change}: {table!r} is a value, not a table")
+    try:
+        values[name] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        values[name] = text

@@ -1,0 +1,183 @@
+"""Drop what would teach a model wrong things, and count every dropped pair by its reason."""
+
+import re
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator
+
+from pydantic import Field
+
+from nmt.config import Config
+from nmt.text.normalize import Form, normalize
+from training.corpus.records import Line, Reason, Rejected, TextPair
+
+_EXAMPLES = 5  # kept a reason
+_SHOWN = 80  # characters of an example a side
+
+_LINE_BREAKS = re.compile(r"[\t\n\r\v\f\u2028\u2029]+")
+_UNREADABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd-\uffff\ud800-\udfff]")
+
+# UTF-8 that was read as Latin-1 or Windows-1252: its lead bytes become these letters, the others these signs.
+_SIGNS = "\xa0-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
+_MOJIBAKE = re.compile(
+    rf"[ÂÃ][{_SIGNS}]"  # Western letters: Ã¤ for ä
+    r"|[ÄÅ][€ƒ†‡ˆ‰ŠŒŽšœžŸ¡-¨±´¶¸¼-¾]"  # Central European, without the signs that may follow a real Å, such as ²
+    r"|â[€‚„][\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]"  # quotes, dashes: â€œ for “
+    # Other scripts come in runs; a single match may be real, such as é before a quote.
+    rf"|(?:[ÎÏÐÑ×ØÙ][{_SIGNS}]|[à-ï][{_SIGNS}]{{2}}){{2}}"
+)
+
+
+class CleaningConfig(Config):
+    """What a pair must be to stay. Lengths are in characters."""
+
+    max_characters: int = Field(500, ge=1, description="of a side")
+    max_ratio: float = Field(3.0, ge=1, description="of the longer side to the shorter")
+    ratio_floor: int = Field(20, ge=1, description="a shorter side counts as this long, so that short pairs stay")
+    drop_identical: bool = True
+    drop_duplicates: bool = True
+
+
+class Example(Config):
+    """A dropped pair: where it stands, what is wrong with it, and its shortened text."""
+
+    file: str
+    line: int
+    detail: str
+    text: str
+
+
+class Dropped(Config):
+    """How many pairs a reason cost, and the first of them."""
+
+    count: int
+    examples: tuple[Example, ...]
+
+
+class CleaningReport(Config):
+    """What cleaning did: `read` = `kept` + all that was dropped."""
+
+    read: int
+    kept: int
+    dropped: dict[Reason, Dropped]
+
+    def table(self) -> str:
+        """A line a reason, the most frequent first, with the place of its first example."""
+        dropped = self.read - self.kept
+        lines = [f"{self.read:,} pairs read, {self.kept:,} kept, {dropped:,} dropped"]
+        if dropped:
+            lines += ["", f"{'reason':<22}{'pairs':>12}{'share':>9}   first at"]
+        for reason, found in self._by_count():
+            place = f"{found.examples[0].file}:{found.examples[0].line}"
+            lines.append(f"{reason:<22}{found.count:>12,}{found.count / self.read:>9.2%}   {place}")
+        return "\n".join(lines)
+
+    def text(self) -> str:
+        """The table, then the examples of each reason."""
+        lines = [self.table()]
+        for reason, found in self._by_count():
+            lines += ["", f"{reason} ({len(found.examples)} of {found.count:,})"]
+            for example in found.examples:
+                detail = f"  [{example.detail}]" if example.detail else ""
+                lines.append(f"  {example.file}:{example.line}{detail}  {example.text}")
+        return "\n".join(lines) + "\n"
+
+    def _by_count(self) -> list[tuple[Reason, Dropped]]:
+        return sorted(self.dropped.items(), key=lambda item: -item[1].count)
+
+
+class Cleaner:
+    """Passes good pairs on and remembers the others; one cleaner sees a whole corpus, in however many files."""
+
+    def __init__(self, config: CleaningConfig, form: Form = "nfc", held_out: Container[TextPair] = ()) -> None:
+        """`form` is how texts are normalized before they are compared; `held_out` are pairs that must not stay."""
+        self._config, self._form, self._held_out = config, form, held_out
+        self._seen: set[TextPair] = set()
+        self._kept = 0
+        self._counts: Counter[Reason] = Counter()
+        self._examples: dict[Reason, list[Example]] = {}
+
+    def clean(self, lines: Iterable[Line]) -> Iterator[TextPair]:
+        """The good pairs, each text on one line; a pair with several targets gives one for each."""
+        for line in lines:
+            if isinstance(line, Rejected):
+                self._drop(line.reason, line.detail, line, line.text)
+                continue
+            source = _one_line(line.source)
+            for target in map(_one_line, line.targets):
+                if fault := self._fault(source, target):
+                    self._drop(*fault, line, f"{_shortened(source)} → {_shortened(target)}")
+                else:
+                    self._kept += 1
+                    yield source, target
+
+    def report(self) -> CleaningReport:
+        """What has been read and dropped up to now."""
+        dropped = {
+            reason: Dropped(count=self._counts[reason], examples=tuple(examples))
+            for reason, examples in self._examples.items()
+        }
+        return CleaningReport(read=self._kept + self._counts.total(), kept=self._kept, dropped=dropped)
+
+    def _fault(self, source: str, target: str) -> tuple[Reason, str] | None:
+        """Why this pair must go, or None; remembers it for the search of duplicates."""
+        config = self._config
+        if fault := _broken(source) or _broken(target):
+            return Reason.BROKEN, fault
+        pair = normalize(source, self._form).text, normalize(target, self._form).text
+        lengths = len(source), len(target)
+        if not all(pair):
+            return Reason.EMPTY, ""
+        if max(lengths) > config.max_characters:
+            return Reason.TOO_LONG, f"{max(lengths):,} characters"
+        if self._unlike(source, target):
+            return Reason.RATIO, f"{lengths[0]} to {lengths[1]} characters"
+        if config.drop_identical and pair[0] == pair[1]:
+            return Reason.IDENTICAL, ""
+        if (source, target) in self._held_out:
+            return Reason.HELD_OUT, ""
+        if config.drop_duplicates and pair in self._seen:
+            return Reason.DUPLICATE, ""
+        if config.drop_duplicates:
+            self._seen.add(pair)
+        return None
+
+    def _unlike(self, source: str, target: str) -> bool:
+        """Whether the lengths differ too much both in characters and in bytes.
+
+        Chinese has few characters, Hindi many bytes; either measure alone would drop good pairs with English.
+        """
+        return all(self._ratio(*sides) > self._config.max_ratio for sides in _lengths(source, target))
+
+    def _ratio(self, one: int, other: int) -> float:
+        return max(one, other) / max(min(one, other), self._config.ratio_floor)
+
+    def _drop(self, reason: Reason, detail: str, line: Line, text: str) -> None:
+        self._counts[reason] += 1
+        examples = self._examples.setdefault(reason, [])
+        if len(examples) < _EXAMPLES:
+            shown = _shortened(text, 2 * _SHOWN)
+            examples.append(Example(file=line.file, line=line.line, detail=detail, text=shown))
+
+
+def _broken(text: str) -> str:
+    """What shows that the text was decoded wrongly somewhere on its way, or nothing."""
+    if found := _UNREADABLE.search(text):
+        return f"U+{ord(found[0]):04X}"
+    if not text.isascii() and (found := _MOJIBAKE.search(text)):
+        return f"mojibake {found[0]!r}"
+    return ""
+
+
+def _lengths(source: str, target: str) -> Iterator[tuple[int, int]]:
+    yield len(source), len(target)
+    yield len(source.encode()), len(target.encode())
+
+
+def _one_line(text: str) -> str:
+    return _LINE_BREAKS.sub(" ", text).strip()
+
+
+def _shortened(text: str, limit: int = _SHOWN) -> str:
+    """Short, and safe for a terminal and for UTF-8: what cannot be printed is escaped."""
+    short = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in short)

@@ -1,0 +1,47 @@
+"""What the readers yield: pairs, and lines that are none."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+TextPair = tuple[str, str]
+"""Source and target text."""
+
+Direction = tuple[str, str]
+"""Source and target language."""
+
+
+class Reason(StrEnum):
+    """Why a line did not become a training pair."""
+
+    MALFORMED = "malformed line"
+    BROKEN = "broken encoding"
+    EMPTY = "empty"
+    TOO_LONG = "too long"
+    RATIO = "lengths too different"
+    IDENTICAL = "same on both sides"
+    HELD_OUT = "in dev or test"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A sentence with its translations (one, or several references), and where it stands; lines count from 1."""
+
+    source: str
+    targets: tuple[str, ...]
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A line that is no pair; `detail` says what is wrong with `text`."""
+
+    reason: Reason
+    detail: str
+    text: str
+    file: str
+    line: int
+
+
+Line = Pair | Rejected

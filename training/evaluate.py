@@ -1,0 +1,119 @@
+"""`nmt evaluate`: a test set through a model folder or a running service."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nmt.config import SearchConfig
+from nmt.errors import DataError
+from nmt.package import ModelFolder
+from nmt.scoring.evaluation import Evaluation, LengthBucket
+from nmt.scoring.evaluation import evaluate as score_translations
+from nmt.scoring.metrics import MetricScore
+from nmt.translator import Translator, default_model
+from training.remote import translate_remotely
+from training.report.html import Translated, render
+
+TestSet = list[tuple[str, list[str]]]
+_CHUNK = 1000
+
+
+def evaluate(
+    test: Annotated[list[Path], typer.Argument(help="TEST.tsv, or SOURCE REFERENCE [REFERENCE ...] line by line.")],
+    source: Annotated[str, typer.Option(help="Language of the sources.")],
+    target: Annotated[str, typer.Option(help="Language of the references.")],
+    model: Annotated[Path | None, typer.Option(help="Model folder; default: the model in the box.")] = None,
+    url: Annotated[str | None, typer.Option(help="Ask a running service instead.")] = None,
+    beam_size: Annotated[int, typer.Option()] = 5,
+    length_penalty: Annotated[float, typer.Option()] = 1.0,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Also write a report as one HTML file.")] = None,
+) -> None:
+    """Translate a test set and score it: BLEU, chrF2 and TER with 95 % intervals, BLEU by length, speed."""
+    rows = read_test_set(test)
+    search = SearchConfig.read({"beam_size": beam_size, "length_penalty": length_penalty}, where="options")
+    texts = [text for text, _ in rows]
+    if url:
+        translated, name, seconds = translate_remotely(url, texts, source, target, search)
+    else:
+        translated, name, seconds = _translate_here(model or default_model(), texts, source, target, search)
+    references = [own for _, own in rows]
+    evaluation = score_translations(texts, [t.text for t in translated], references)
+    summary = {**asdict(evaluation), "sentences": len(rows), "seconds": round(seconds, 2), "model": name}
+    if report:
+        title = f"{source} to {target}: {', '.join(path.name for path in test)}"
+        report.write_text(render(title, evaluation, rows, translated, seconds, name), encoding="utf-8")
+    print(json.dumps(summary, ensure_ascii=False, indent=2) if json_ else as_text(evaluation, len(rows), seconds, name))
+
+
+def read_test_set(paths: Sequence[Path]) -> TestSet:
+    """Sources with their references, from one TSV file or from files that are parallel line by line."""
+    columns = [_lines(path) for path in paths]
+    if len(paths) == 1:
+        rows = [line.split("\t") for line in columns[0]]
+    elif len({len(column) for column in columns}) == 1:
+        rows = [list(row) for row in zip(*columns, strict=True)]
+    else:
+        sizes = ", ".join(f"{path} has {len(column)}" for path, column in zip(paths, columns, strict=True))
+        raise DataError(f"parallel files must have the same number of lines, but {sizes}")
+    for number, row in enumerate(rows, start=1):
+        if len(row) < 2 or not row[0].strip() or not any(reference.strip() for reference in row[1:]):
+            raise DataError(f"{paths[0]}, line {number}: wanted a source and at least one reference, got {row!r:.80}")
+    if not rows:
+        raise DataError(f"{paths[0]} is empty; a test set has at least one line")
+    return [(row[0], [reference for reference in row[1:] if reference.strip()]) for row in rows]
+
+
+def as_text(evaluation: Evaluation, sentences: int, seconds: float, model: str) -> str:
+    """The scores for a person."""
+    lines = [f"model {model}: {sentences} sentences in {seconds:.1f} s, {sentences / seconds:.1f} a second"]
+    for name, score in (("BLEU", evaluation.bleu), ("chrF2", evaluation.chrf), ("TER", evaluation.ter)):
+        lines.append(f"{name:5} {score.score:5.1f}  {_interval(score)}  {score.signature}")
+    lines.append("BLEU by source words: " + " · ".join(map(_bucket, evaluation.by_length)))
+    return "\n".join(lines)
+
+
+def _interval(score: MetricScore) -> str:
+    return "" if score.low is None else f"({score.low:.1f} to {score.high:.1f})"
+
+
+def _bucket(bucket: LengthBucket) -> str:
+    words = f"{bucket.shortest}-{bucket.longest}" if bucket.longest else f"{bucket.shortest}+"
+    return f"{words}: {bucket.bleu:.1f} ({bucket.sentences})"
+
+
+def _translate_here(
+    path: Path, texts: Sequence[str], source: str, target: str, search: SearchConfig
+) -> tuple[list[Translated], str, float]:
+    """Translate with a model folder. Returns translations, the model's name and the seconds after loading."""
+    folder = ModelFolder.load(path)
+    translator = Translator.from_folder(folder)
+    started = time.perf_counter()
+    done = []
+    for first in range(0, len(texts), _CHUNK):
+        done += translator.translate(texts[first : first + _CHUNK], target, source, search)
+    seconds = time.perf_counter() - started
+    return (
+        [_translated(t.hypotheses[0].text, t.hypotheses[0].alignment()) for t in done],
+        folder.description.name,
+        seconds,
+    )
+
+
+def _translated(text: str, alignment: Any) -> Translated:
+    words = [[unit.text for unit in side] for side in (alignment.source, alignment.target)]
+    return Translated(text, words[0], words[1], alignment.weights.tolist())
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise DataError(f"the test set {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"the test set {path} is not UTF-8: {error}") from error

@@ -1,0 +1,56 @@
+"""A running service as a translator."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+
+from nmt.config import SearchConfig
+from nmt.errors import InputError, NmtError
+from training.report.html import Translated
+
+_CHUNK = 25  # texts a request: far below what a service accepts by default
+_TRIES = 20
+
+
+def translate_remotely(
+    url: str, texts: Sequence[str], source: str, target: str, search: SearchConfig
+) -> tuple[list[Translated], str, float]:
+    """Translate through `POST /translate`. Returns the translations, the model's name and the seconds."""
+    options = search.model_dump(include={"beam_size", "length_penalty"})
+    done: list[Translated] = []
+    name = ""
+    started = time.perf_counter()
+    with httpx.Client(base_url=url.rstrip("/") + "/", timeout=120) as client:
+        for first in range(0, len(texts), _CHUNK):
+            chunk = list(texts[first : first + _CHUNK])
+            body = {"text": chunk, "source": source, "target": target, "search": options, "alignment": "words"}
+            reply = _post(client, body)
+            name = reply["model"]["name"]
+            done += [_translated(first + i, item) for i, item in enumerate(reply["translations"])]
+    return done, name, time.perf_counter() - started
+
+
+def _post(client: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
+    """One request; waits as told while the service is busy. Raises `NmtError` with what the service says."""
+    for _ in range(_TRIES):
+        try:
+            response = client.post("translate", json=body)
+        except httpx.HTTPError as error:
+            raise NmtError(f"the service at {client.base_url} does not answer: {error}") from error
+        if response.status_code not in (429, 503):
+            break
+        time.sleep(float(response.headers.get("Retry-After", 1)))
+    if response.status_code != 200:
+        raise NmtError(f"the service answered {response.status_code}: {response.text[:500]}")
+    reply: dict[str, Any] = response.json()
+    return reply
+
+
+def _translated(number: int, item: dict[str, Any]) -> Translated:
+    if item.get("error"):
+        raise InputError(f"the service could not translate line {number + 1}: {item['error']['detail']}")
+    alignment = item["hypotheses"][0]["alignment"]
+    words = [[unit["text"] for unit in alignment[side]] for side in ("source", "target")]
+    return Translated(item["text"], words[0], words[1], alignment["weights"])

@@ -1,0 +1,113 @@
+"""How good the model is now: its loss and its translations of the dev set."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from nmt.alignment import Alignment
+from nmt.config import SearchConfig
+from nmt.model.seq2seq import Seq2Seq
+from nmt.scoring.metrics import MetricScore, corpus_scores
+from nmt.text.tokenizer import PAD, Tokenizer
+from nmt.translator import Direction, Translator
+from training.batches import Batches
+from training.config import Validation
+from training.loss import smoothed_cross_entropy
+
+DevSet = Sequence[tuple[str, list[str]]]
+"""Sources, each with its references."""
+
+_LOSS_BATCH_PIECES = 4000
+_NO_LIMIT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A sentence as the model translates it now."""
+
+    source: str
+    reference: str
+    translation: str
+    alignment: Alignment
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationResult:
+    """loss: negative log-likelihood a target piece, in nats · scores and samples by direction, such as `en-de`."""
+
+    loss: float
+    scores: dict[str, dict[str, MetricScore]] = field(default_factory=dict)
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+
+    def metric(self, name: str) -> float:
+        """The mean over the directions; more is better, so the loss is negated."""
+        if name == "loss":
+            return -self.loss
+        values = [scores[name].score for scores in self.scores.values()]
+        return sum(values) / len(values)
+
+    def as_json(self) -> dict[str, Any]:
+        """For the log: everything but the alignments."""
+        samples = {
+            direction: [{"source": s.source, "reference": s.reference, "translation": s.translation} for s in own]
+            for direction, own in self.samples.items()
+        }
+        scores = {d: {name: asdict(score) for name, score in own.items()} for d, own in self.scores.items()}
+        return {"loss": self.loss, "scores": scores, "samples": samples}
+
+
+class Validator:
+    """Scores a model on a fixed part of each direction's dev set."""
+
+    def __init__(self, tokenizer: Tokenizer, dev_sets: Mapping[Direction, DevSet], config: Validation) -> None:
+        self._tokenizer, self._config = tokenizer, config
+        self._dev = {direction: spread(rows, config.sentences) for direction, rows in dev_sets.items()}
+        sources = [
+            ids for (_, target), rows in self._dev.items() for ids in tokenizer.source_ids(_column(rows), target)
+        ]
+        targets = [ids for rows in self._dev.values() for ids in tokenizer.target_ids([refs[0] for _, refs in rows])]
+        self._batches = Batches(sources, targets, _LOSS_BATCH_PIECES, _NO_LIMIT)
+
+    def run(self, model: Seq2Seq) -> ValidationResult:
+        """Loss by teacher forcing, BLEU and chrF by the search that the recipe names."""
+        model.eval()
+        translator = Translator(model, self._tokenizer, list(self._dev))
+        scores, samples = {}, {}
+        for direction, rows in self._dev.items():
+            name = "-".join(direction)
+            texts, samples[name] = self._translate(translator, direction, rows, self._config.search)
+            scores[name] = corpus_scores(texts, [refs for _, refs in rows])
+        return ValidationResult(self._loss(model), scores, samples)
+
+    def _translate(
+        self, translator: Translator, direction: Direction, rows: DevSet, search: SearchConfig
+    ) -> tuple[list[str], list[Sample]]:
+        source, target = direction
+        translations = translator.translate(_column(rows), target, source, search)
+        shown = list(zip(rows, translations, strict=True))[: self._config.samples]
+        samples = [Sample(text, refs[0], t.text, t.hypotheses[0].alignment()) for (text, refs), t in shown]
+        return [translation.text for translation in translations], samples
+
+    @torch.inference_mode()
+    def _loss(self, model: Seq2Seq) -> float:
+        device = next(model.parameters()).device
+        total, pieces = 0.0, 0
+        for rows in self._batches.epoch(0, 0):
+            batch = self._batches.batch(rows).to(device)
+            vectors, _ = model(batch.source, batch.lengths, batch.target_in)
+            real = batch.target_out != PAD
+            _, likelihood = smoothed_cross_entropy(model.logits(vectors[real]), batch.target_out[real], 0.0)
+            total, pieces = total + likelihood.item(), pieces + int(real.sum())
+        return total / pieces
+
+
+def spread(rows: DevSet, count: int) -> DevSet:
+    """`count` rows, evenly spread over all of them."""
+    step = max(1, len(rows) // count)
+    return rows[::step][:count]
+
+
+def _column(rows: DevSet) -> list[str]:
+    return [source for source, _ in rows]
