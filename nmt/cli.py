@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 
 import typer
@@ -11,8 +12,11 @@ from nmt.errors import NmtError
 EXIT_ERROR = 2
 
 
-def build() -> typer.Typer:
-    """The command with all installed sub-commands."""
+def build(arguments: Sequence[str]) -> typer.Typer:
+    """The command with the sub-command that the arguments name, or, for the help, with all that are installed.
+
+    Loading just the one keeps `nmt translate` from importing the web server and the training tools.
+    """
     app = typer.Typer(
         name="nmt",
         help="Train, evaluate and serve translation models of your own.",
@@ -20,15 +24,18 @@ def build() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    for entry in sorted(entry_points(group="nmt.commands"), key=lambda entry: entry.name):
-        app.command(entry.name)(entry.load())
+    app.callback()(lambda: None)  # keeps typer from making a lone sub-command the command itself
+    installed = {entry.name: entry for entry in entry_points(group="nmt.commands")}
+    wanted = [name for name in arguments[:1] if name in installed] or sorted(installed)
+    for name in wanted:
+        app.command(name)(installed[name].load())
     return app
 
 
 def main() -> None:
     """Run the command; an error that we raise on purpose is one line and exit status 2."""
     try:
-        build()()
+        build(sys.argv[1:])()
     except NmtError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_ERROR)

@@ -1,5 +1,6 @@
 """The sub-commands of the library: `nmt translate` and `nmt score`."""
 
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ def translate(
     }
     search = SearchConfig.read(values, where="options")
     translator = Translator.load(model)
-    for first, lines in _chunks(sys.stdin):
+    for first, lines in _chunks(_stdin()):
         wanted = [line for line in lines if line.strip()]
         done = iter(translator.translate(wanted, target, source, search))
         for number, line in enumerate(lines, start=first):
@@ -68,7 +69,7 @@ def score(
 ) -> None:
     """Score given translations: lines `source TAB translation` in, lines `log-probability TAB score` out."""
     translator = Translator.load(model)
-    for first, lines in _chunks(sys.stdin):
+    for first, lines in _chunks(_stdin()):
         pairs = [_pair(number, line) for number, line in enumerate(lines, start=first)]
         for hypothesis, _ in translator.score(pairs, target, source):
             print(f"{hypothesis.log_prob:.4f}\t{hypothesis.score:.4f}", flush=True)
@@ -84,6 +85,11 @@ def alignment_json(hypothesis: TextHypothesis) -> dict[str, Any]:
         "links": [asdict(link) for link in alignment.links],
         "pharaoh": alignment.pharaoh,
     }
+
+
+def _stdin() -> TextIO:
+    """Standard input as UTF-8, whatever the locale says; a broken byte costs a character, not the run."""
+    return io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace", newline="\n")
 
 
 def _chunks(file: TextIO) -> Iterator[tuple[int, list[str]]]:

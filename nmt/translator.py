@@ -1,5 +1,6 @@
 """The one place where all parts meet: text in, `Translation` out."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -19,6 +20,8 @@ from nmt.translation import Job, SentencePart, TextHypothesis, Translation
 
 Direction = tuple[str, str]
 AUTO = "auto"
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Translator:
@@ -54,8 +57,7 @@ class Translator:
 
     def plan(self, text: str, source: str, target: str) -> Job:
         """Find the language, split into sentences, cut into pieces. Raises `InputError` for bad input."""
-        if not text.strip():
-            raise InputError("text is empty; send at least one character that is not white space")
+        _check_text(text, "text")
         detected = None
         if source == AUTO:
             candidates = sorted({pair[0] for pair in self.directions if pair[1] == target})
@@ -82,8 +84,8 @@ class Translator:
         """What the model thinks of given translations: pairs of source text and translation, each as one sentence."""
         self._check(source, target)
         for text, translation in pairs:
-            if not text.strip() or not translation.strip():
-                raise InputError("text or translation is empty; scoring wants both")
+            _check_text(text, "text")
+            _check_text(translation, "translation")
         encoded = [self.tokenizer.encode_source(text, target) for text, _ in pairs]
         wanted = [self.tokenizer.encode_target(translation) for _, translation in pairs]
         forced = score_forced(self.model, [p.ids for p in encoded], [p.ids for p in wanted], alternatives)
@@ -121,6 +123,15 @@ class Translator:
 
     def _known(self) -> str:
         return ", ".join(f"{source} to {target}" for source, target in self.directions)
+
+
+def _check_text(text: str, field: str) -> None:
+    """Refuse what has nothing to translate, and what no UTF-8 reply could hold."""
+    if not text.strip():
+        raise InputError(f"{field} is empty; send at least one character that is not white space", field)
+    surrogate = _SURROGATE.search(text)
+    if surrogate:
+        raise InputError(f"{field} has half a surrogate pair at {surrogate.start()}; send valid Unicode", field)
 
 
 def _forced_part(source: Pieces, target: Pieces, forced: ForcedScore) -> SentencePart:

@@ -18,7 +18,10 @@ from service.settings import Settings
 _WEB = Path(__file__).parent / "web"
 _ROUTERS = (translate.router, evaluate.router, models.router, health.router)
 _SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": (
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "frame-ancestors 'none'; base-uri 'none'"
+    ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
@@ -39,6 +42,8 @@ def create_app(settings: Settings) -> FastAPI:
         title="nmt",
         description="Translation with models of your own, every word traceable to where it came from.",
         lifespan=lifespan,
+        docs_url=None,  # the framework's own page fetches its scripts from a third-party host
+        redoc_url=None,
     )
     app.state.settings, app.state.registry = settings, None
     errors.install(app)
@@ -47,13 +52,11 @@ def create_app(settings: Settings) -> FastAPI:
     for router in _ROUTERS:
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)
-    app.mount("/static", StaticFiles(directory=_WEB / "static"))
-    app.add_api_route("/", _page, include_in_schema=False)
+    for folder in ("static", "vendor"):
+        app.mount(f"/{folder}", StaticFiles(directory=_WEB / folder))
+    app.add_api_route("/", lambda: FileResponse(_WEB / "index.html"), include_in_schema=False)
+    app.add_api_route("/docs", lambda: FileResponse(_WEB / "docs.html"), include_in_schema=False)
     return app
-
-
-async def _page() -> FileResponse:
-    return FileResponse(_WEB / "index.html")
 
 
 async def _add_security_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:

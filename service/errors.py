@@ -1,6 +1,8 @@
 """Every error as RFC 9457 problem+json: one table from exceptions to statuses."""
 
+import json
 import math
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -22,6 +24,8 @@ from nmt.errors import (
     TextTooLong,
     UnknownLanguage,
 )
+
+_UNION_BRANCH = re.compile(r"str$|list\[|function-")
 
 
 class UnknownModel(InputError):
@@ -87,23 +91,29 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     """What pydantic found: which field, what is wrong; never the text itself."""
     assert isinstance(error, RequestValidationError)
-    problems = [_describe(found) for found in error.errors()]
+    problems: dict[str, str] = {}
+    for found in error.errors():
+        field, message = _describe(found)
+        problems[field] = f"{problems[field]}, or: {message}" if field in problems else message
     malformed = any(found["type"] == "json_invalid" for found in error.errors())
     status = HTTPStatus.BAD_REQUEST if malformed else HTTPStatus.UNPROCESSABLE_ENTITY
-    detail = "; ".join(
-        f"{found['field']}: {found['problem']}" if found["field"] else found["problem"] for found in problems
-    )
-    return _reply(request, problem(status, detail, errors=problems))
+    detail = "; ".join(f"{field}: {message}" if field else message for field, message in problems.items())
+    listed = [{"field": field, "problem": message} for field, message in problems.items()]
+    return _reply(request, problem(status, detail, errors=listed))
 
 
-def _describe(found: Mapping[str, Any]) -> dict[str, str]:
+def _describe(found: Mapping[str, Any]) -> tuple[str, str]:
+    """Field and message of one problem. The names of the types of a union are no part of a field."""
     if found["type"] == "json_invalid":
-        return {"field": "", "problem": f"the body is not valid JSON: {found['ctx']['error']}"}
-    field = ".".join(str(part) for part in found["loc"] if part != "body" and not str(part).startswith("list["))
+        return "", f"the body is not valid JSON: {found['ctx']['error']}"
+    parts = [str(part) for part in found["loc"] if part != "body" and not _UNION_BRANCH.match(str(part))]
     message = found["msg"].removeprefix("Value error, ")
     if found["type"] == "extra_forbidden":
         message = "unknown field; /docs lists those that exist"
-    return {"field": field, "problem": message}
+    given = found.get("input")
+    if isinstance(given, int | float | bool) or given is None:
+        message += f", got {json.dumps(given)}"
+    return ".".join(parts), message
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from nmt.config import SearchConfig
 
@@ -13,8 +13,16 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-Text = Annotated[str, Field(description="any length up to the limit; sentences are split and joined again")]
-Language = Annotated[str, Field(examples=["en"], max_length=20)]
+def _unicode(text: str) -> str:
+    """JSON can spell half a surrogate pair, which is no text, and which no reply could repeat."""
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("half a surrogate pair is no valid Unicode")
+    return text
+
+
+String = Annotated[str, AfterValidator(_unicode)]
+Text = Annotated[String, Field(description="any length up to the limit; sentences are split and joined again")]
+Language = Annotated[String, Field(examples=["en"], max_length=20)]
 AlignmentChoice = Literal["none", "words", "pieces", "both"]
 Detail = Literal["tokens", "top"]
 
@@ -29,8 +37,8 @@ class TranslateRequest(Request):
     text: Text | list[Text]
     target: Language
     source: Language = "auto"
-    model: str | None = None
-    references: list[str | list[str]] | None = Field(None, description="one entry a text: a reference or several")
+    model: String | None = None
+    references: list[String | list[String]] | None = Field(None, description="one entry a text: a reference or several")
     search: SearchConfig = SearchConfig()
     alignment: AlignmentChoice = "words"
     details: list[Detail] = Field([], description="tokens: log-probability of each piece; top: its alternatives too")
@@ -43,7 +51,7 @@ class ScoreRequest(Request):
     translation: Text | list[Text]
     source: Language
     target: Language
-    model: str | None = None
+    model: String | None = None
     alignment: AlignmentChoice = "words"
     details: list[Detail] = []
 
@@ -52,11 +60,11 @@ class EvaluateRequest(Request):
     """Sources and references; without `hypotheses` the service translates the sources itself."""
 
     sources: list[Text] = Field(min_length=1)
-    references: list[str | list[str]]
-    hypotheses: list[str] | None = None
+    references: list[String | list[String]]
+    hypotheses: list[String] | None = None
     source: Language = "auto"
     target: Language
-    model: str | None = None
+    model: String | None = None
     search: SearchConfig = SearchConfig()
 
 

@@ -1,5 +1,6 @@
 """BLEU, chrF2 and TER as sacreBLEU computes them, always with the signature that says how."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from sacrebleu.metrics.ter import TER
 from nmt.errors import InputError
 
 BOOTSTRAP_SAMPLES = 1000
+
+_HIGHEST = {"BLEU": 100.0, "chrF2": 100.0, "TER": math.inf}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,11 @@ def _corpus_score(
 ) -> MetricScore:
     samples = {"n_bootstrap": BOOTSTRAP_SAMPLES} if bootstrap and len(hypotheses) > 1 else {}
     result = metric.corpus_score(list(hypotheses), _streams(hypotheses, references), **samples)
-    interval = (result._mean - result._ci, result._mean + result._ci) if samples else (None, None)
-    return MetricScore(float(result.score), str(metric.get_signature()), *interval)
+    score, signature = min(_HIGHEST[result.name], float(result.score)), str(metric.get_signature())
+    if not samples:
+        return MetricScore(score, signature)
+    low, high = max(0.0, result._mean - result._ci), min(_HIGHEST[result.name], result._mean + result._ci)
+    return MetricScore(score, signature, low, high)
 
 
 def _streams(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> list[list[str | None]]:
