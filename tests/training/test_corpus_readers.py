@@ -1,0 +1,237 @@
+"""Reading parallel text in every format and every state of disrepair."""
+
+import gzip
+import json
+import lzma
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nmt.errors import DataError
+from training.corpus.readers import Format, locate, read
+from training.corpus.records import Line, Pair, Reason, Rejected
+
+EN_DE = ("en", "de")
+
+
+def lines_of(text: str, stated: Format | None = None, references: bool = False) -> list[Line]:
+    return list(read(locate(text, stated), EN_DE, references))
+
+
+def texts_of(lines: list[Line]) -> list[tuple[str, tuple[str, ...]]]:
+    return [(line.source, line.targets) for line in lines if isinstance(line, Pair)]
+
+
+def write(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("ending", "compress"), [("", bytes), (".gz", gzip.compress), (".xz", lzma.compress)], ids=["plain", "gz", "xz"]
+)
+def test_every_compression(tmp_path: Path, ending: str, compress: type[bytes]) -> None:
+    """A file is unpacked as its name says."""
+    file = write(tmp_path / f"x.tsv{ending}", compress("Go.\tGeh.\nÄh?\tHä?\n".encode()))
+
+    assert texts_of(lines_of(file)) == [("Go.", ("Geh.",)), ("Äh?", ("Hä?",))]
+
+
+def test_moses_pair(tmp_path: Path) -> None:
+    """Two files are joined line by line; records name the source file."""
+    source, target = (
+        write(tmp_path / "x.en", b"Go.\nRun."),
+        write(tmp_path / "x.de.gz", gzip.compress(b"Geh.\nLauf.\n")),
+    )
+
+    assert lines_of(f"{source},{target}") == [Pair("Go.", ("Geh.",), source, 1), Pair("Run.", ("Lauf.",), source, 2)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"source": "Go.", "target": "Geh."},
+        {"en": "Go.", "de": "Geh.", "id": 7},
+        {"translation": {"de": "Geh.", "en": "Go."}},
+        {"source": "Go.", "target": ["Geh."]},
+    ],
+)
+def test_json_shapes(tmp_path: Path, value: object) -> None:
+    """Each of the usual shapes of a JSON line is understood."""
+    file = write(tmp_path / "x.jsonl", json.dumps(value).encode())
+
+    assert texts_of(lines_of(file)) == [("Go.", ("Geh.",))]
+
+
+def test_json_references(tmp_path: Path) -> None:
+    """A list of targets are several references."""
+    file = write(tmp_path / "x.jsonl", b'{"source": "Go.", "target": ["Geh.", "Geht."]}')
+
+    assert texts_of(lines_of(file)) == [("Go.", ("Geh.", "Geht."))]
+
+
+def test_columns_are_references_on_request(tmp_path: Path) -> None:
+    """TSV columns after the second are references of dev and test sets, but remarks in a corpus."""
+    file = write(tmp_path / "x.tsv", b"Go.\tGeh.\tGeht.\t\n")
+
+    assert texts_of(lines_of(file, references=True)) == [("Go.", ("Geh.", "Geht."))]
+    assert texts_of(lines_of(file)) == [("Go.", ("Geh.",))]
+
+
+def test_stated_format(tmp_path: Path) -> None:
+    """A stated format beats the name."""
+    file = write(tmp_path / "deu.txt", b"Go.\tGeh.\tCC-BY\n")
+
+    assert texts_of(lines_of(file, "tsv")) == [("Go.", ("Geh.",))]
+
+
+def test_byte_order_mark_and_windows_line_ends(tmp_path: Path) -> None:
+    """Neither a byte-order mark nor CRLF becomes text, but a lone CR or U+2028 does not end a line."""
+    file = write(tmp_path / "x.tsv", "\ufeffGo.\tGeh.\r\nA\rb\tC\u2028d\r\n".encode())
+
+    assert texts_of(lines_of(file)) == [("Go.", ("Geh.",)), ("A\rb", ("C\u2028d",))]
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason", "detail"),
+    [
+        ("Gr\xfc\xdfe\tGreetings".encode("latin-1"), Reason.BROKEN, "not UTF-8"),
+        (b"no tab here", Reason.MALFORMED, "no tab"),
+    ],
+)
+def test_bad_tsv_line(tmp_path: Path, bad: bytes, reason: Reason, detail: str) -> None:
+    """A bad line comes out as rejected, with its number; those around it are read."""
+    file = write(tmp_path / "x.tsv", b"Go.\tGeh.\n" + bad + b"\nRun.\tLauf.\n")
+
+    before, rejected, after = lines_of(file)
+
+    assert isinstance(before, Pair)
+    assert isinstance(after, Pair)
+    assert isinstance(rejected, Rejected)
+    assert (rejected.reason, rejected.line, rejected.file) == (reason, 2, file)
+    assert detail in rejected.detail
+
+
+@pytest.mark.parametrize(
+    ("bad", "detail"),
+    [
+        ("{", "no JSON: Expecting property name enclosed in double quotes at character 2"),
+        ("[" * 200_000, "nested too deeply"),
+        ("[1]", "a JSON list, not an object"),
+        ('{"a": 1, "en": "Go."}', "neither source and target nor en and de among the keys a, en"),
+        ('{"source": 5, "target": "Geh."}', "source is of type int, not text"),
+        ('{"source": "Go.", "target": []}', "target is an empty list"),
+        ('{"source": "Go.", "target": ["Geh.", null]}', "target is of type NoneType, not text"),
+    ],
+)
+def test_bad_json_line(tmp_path: Path, bad: str, detail: str) -> None:
+    """A line that is no pair says what is wrong with it."""
+    file = write(tmp_path / "x.jsonl", bad.encode())
+
+    (rejected,) = lines_of(file)
+
+    assert isinstance(rejected, Rejected)
+    assert detail in rejected.detail
+
+
+def test_broken_bytes_in_a_moses_pair(tmp_path: Path) -> None:
+    """A broken line of either file is rejected in its name, and the files stay in step."""
+    source, target = write(tmp_path / "x.en", b"\xff\nRun.\nC"), write(tmp_path / "x.de", b"Geh.\nLauf.\n\xc3")
+
+    first, second, third = lines_of(f"{source},{target}")
+
+    assert isinstance(first, Rejected)
+    assert isinstance(second, Pair)
+    assert isinstance(third, Rejected)
+    assert (first.file, third.file) == (source, target)
+
+
+def test_blank_line_is_an_empty_pair(tmp_path: Path) -> None:
+    """A blank line is not malformed: cleaning counts it as empty."""
+    file = write(tmp_path / "x.tsv", b"\nGo.\tGeh.\n")
+
+    assert texts_of(lines_of(file))[0] == ("", ("",))
+
+
+@pytest.mark.parametrize("lengths", [(2, 5), (5, 2), (0, 3)])
+def test_moses_lengths_differ(tmp_path: Path, lengths: tuple[int, int]) -> None:
+    """The error says how long each file is."""
+    source, target = (write(tmp_path / f"x.{i}", b"a\n" * length) for i, length in enumerate(lengths))
+
+    with pytest.raises(DataError, match=rf"x\.0 has {lengths[0]} lines and .*x\.1 has {lengths[1]}; line n of one"):
+        lines_of(f"{source},{target}")
+
+
+def test_moses_order(tmp_path: Path) -> None:
+    """Files that are named for the languages in the wrong order are refused."""
+    source, target = write(tmp_path / "x.en", b"a\n"), write(tmp_path / "x.de", b"b\n")
+
+    with pytest.raises(DataError, match=r"names de first, but en is the source; give the files as .*x\.en,.*x\.de"):
+        lines_of(f"{target},{source}")
+
+
+@pytest.mark.parametrize(("ending", "compress"), [(".gz", gzip.compress), (".xz", lzma.compress)])
+def test_truncated_file(tmp_path: Path, ending: str, compress: type[bytes]) -> None:
+    """A file that was cut short ends the run, named."""
+    content = "".join(f"{i * 7919 % 10007}\t{i}\n" for i in range(5000)).encode()
+    file = write(tmp_path / f"x.tsv{ending}", compress(content)[:-200])
+
+    with pytest.raises(DataError, match=rf"x\.tsv{ending} is cut short or damaged after line .*compress it again"):
+        lines_of(file)
+
+
+@pytest.mark.parametrize("ending", [".gz", ".xz"])
+def test_not_compressed_at_all(tmp_path: Path, ending: str) -> None:
+    """A plain file with the name of a packed one is called damaged."""
+    with pytest.raises(DataError, match=r"is cut short or damaged after line 0"):
+        lines_of(write(tmp_path / f"x.tsv{ending}", b"Go.\tGeh.\n"))
+
+
+def test_damaged_in_the_middle(tmp_path: Path) -> None:
+    """Flipped bytes within a gzip file are an error as well."""
+    packed = bytearray(gzip.compress(b"".join(b"%d\t%d\n" % (i * i, i) for i in range(5000))))
+    packed[2000:2100] = bytes(100)
+
+    with pytest.raises(DataError, match=r"is cut short or damaged"):
+        lines_of(write(tmp_path / "x.tsv.gz", bytes(packed)))
+
+
+def test_file_vanishes(tmp_path: Path) -> None:
+    """A file that cannot be opened is named with the system's words."""
+    location = locate(write(tmp_path / "x.tsv", b""))
+    (tmp_path / "x.tsv").unlink()
+
+    with pytest.raises(DataError, match=r"x\.tsv cannot be read: No such file or directory"):
+        list(read(location, EN_DE))
+
+
+@pytest.mark.parametrize(
+    ("name", "stated", "message"),
+    [
+        ("no.tsv", None, r"no\.tsv is not there; check the path"),
+        ("folder.tsv", None, r"folder\.tsv is a folder, not a file"),
+        ("x.txt", None, r"the format of .*x\.txt cannot be told from its name; name it \.tsv or \.jsonl, give two"),
+        ("a,b,c", None, r"the format of .* cannot be told"),
+        ("x.txt", "moses", r"x\.txt is one file, but the format moses takes two, as in x\.en,x\.de"),
+    ],
+)
+def test_unlocatable(tmp_path: Path, name: str, stated: Format | None, message: str) -> None:
+    """What cannot be found or understood says how to give it."""
+    (tmp_path / "folder.tsv").mkdir()
+    (tmp_path / "x.txt").touch()
+
+    with pytest.raises(DataError, match=message):
+        locate(str(tmp_path / name), stated)
+
+
+@given(content=st.binary(max_size=300))
+def test_any_bytes_are_read(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    """No content of a plain file ends a run: each line is a pair or rejected, and they are numbered through."""
+    folder = tmp_path_factory.mktemp("any")
+
+    for name in ("x.tsv", "x.jsonl"):
+        numbers = [line.line for line in lines_of(write(folder / name, content))]
+
+        assert numbers == list(range(1, content.count(b"\n") + 1 + (not content.endswith(b"\n") and content != b"")))
