@@ -1,229 +1,267 @@
-"""`nmt prepare`: from the files that people have to a folder that `nmt train` reads."""
+"""`nmt prepare`: from parallel text to a folder that `nmt train` takes."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from enum import StrEnum
-from itertools import chain
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 import typer
-from pydantic import Field
+from pydantic import Field, model_validator
 from rich.console import Console
 
 from nmt.config import Config
-from nmt.errors import ConfigError, DataError
-from nmt.text.normalize import normalize
+from nmt.errors import DataError
+from nmt.text.normalize import Form
 from nmt.text.tokenizer import TokenizerConfig, train_tokenizer
-from training.corpus.cleaning import CleaningConfig, CleaningReport, clean
-from training.corpus.prepared import INDEX, Direction, PreparedCorpus
-from training.corpus.readers import CorpusFormat, Entry, read_corpus
-from training.corpus.splitting import Pair, split, with_references, without
+from training.corpus.cleaning import Cleaner, CleaningConfig, CleaningReport
+from training.corpus.held_out import PairsByDirection, read_held_out, unreversed
+from training.corpus.prepared import (
+    MANIFEST,
+    TOKENIZER,
+    Counts,
+    Files,
+    Manifest,
+    PreparedCorpus,
+    write_manifest,
+    write_rows,
+)
+from training.corpus.readers import Format, locate, read
+from training.corpus.records import Direction, TextPair
+from training.corpus.splitting import Sentences, collect_references, split
 
-TestSet = list[tuple[str, list[str]]]
+Directions = Literal["both", "forward", "backward"]
+Tell = Callable[[str], None]
+Part = Literal["dev", "test"]
 
-
-class Directions(StrEnum):
-    """Which ways the model will translate."""
-
-    BOTH = "both"
-    FORWARD = "forward"
-    BACKWARD = "backward"
+# A tag: it becomes a piece of the vocabulary and a part of file names.
+Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
 
 
 class PrepareConfig(Config):
-    """What to read, how to clean and split it, and how to cut it into pieces.
+    """What to make of which files. `dev` and `test` are files of the user; without them, the corpus is split."""
 
-    `dev` and `test` are files of the user's own, `FILE` or `en-de=FILE`; without them the corpus is split.
-    """
-
-    corpora: list[str] = Field(min_length=1)
-    source: str
-    target: str
+    corpora: tuple[str, ...] = Field(min_length=1)
+    source: Language
+    target: Language
     output: Path
-    form: CorpusFormat | None = None
-    directions: Directions = Directions.BOTH
-    dev: list[str] = Field(default_factory=list)
-    test: list[str] = Field(default_factory=list)
+    format: Format | None = None
+    directions: Directions = "both"
     dev_size: int = Field(1000, ge=1)
     test_size: int = Field(1000, ge=0)
-    seed: int = 1
+    dev: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
     cleaning: CleaningConfig = CleaningConfig()
     tokenizer: TokenizerConfig = TokenizerConfig()
+    seed: int = 1
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if self.source == self.target:
+            raise ValueError(f"source and target are both {self.source}; they must be two languages")
+        if self.directions == "both" and not self.tokenizer.joint:
+            raise ValueError(
+                "directions is both, where each side of the model reads and writes both languages, so separate "
+                "tokenizers have no use; make the tokenizer joint, or choose the direction forward or backward"
+            )
+        return self
 
     @property
-    def direction_pairs(self) -> list[Direction]:
-        """The directions as pairs of languages."""
-        forward, backward = (self.source, self.target), (self.target, self.source)
-        return {"both": [forward, backward], "forward": [forward], "backward": [backward]}[self.directions]
+    def forward(self) -> Direction:
+        """From source to target: the order of the columns in corpus files."""
+        return self.source, self.target
+
+    @property
+    def wanted(self) -> list[Direction]:
+        """The directions to train."""
+        backward = self.target, self.source
+        return {"both": [self.forward, backward], "forward": [self.forward], "backward": [backward]}[self.directions]
 
 
-def prepare_corpus(config: PrepareConfig) -> tuple[PreparedCorpus, CleaningReport]:
-    """Read, clean, split, train the tokenizer, write the folder; its index comes last."""
-    if config.source == config.target:
-        raise ConfigError(f"source and target are both {config.source!r}; they must differ")
-    if len(config.direction_pairs) > 1 and not config.tokenizer.joint:
-        raise ConfigError("a model for both directions needs one joint tokenizer; choose one direction, or joint")
-    report = CleaningReport()
-    entries = chain.from_iterable(
-        read_corpus(path, config.source, config.target, config.form) for path in config.corpora
+@dataclass(frozen=True, slots=True)
+class _Sets:
+    """What goes into the files; the sides of `train` are source and target, those of the others as their direction."""
+
+    train: list[TextPair]
+    held_out: dict[Part, PairsByDirection]
+    reports: dict[str, CleaningReport]
+
+
+def prepare_corpus(config: PrepareConfig, tell: Tell = lambda _: None) -> PreparedCorpus:
+    """Read, clean, split, learn a tokenizer and write it all to `config.output`; `tell` hears of the progress.
+
+    Raises `DataError` if a file cannot be read, if there is too little text, or if the folder holds a finished corpus.
+    """
+    if (config.output / MANIFEST).exists():
+        # A run that trains on it would silently go on with other data.
+        raise DataError(f"{config.output} holds a finished corpus; remove it or choose another output folder")
+    try:
+        config.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"the folder {config.output} cannot be made: {error.strerror}") from error
+    sets = _collect(config, tell)
+    counts, files = _write(config, sets)
+    tell(f"learning the tokenizer ({config.tokenizer.algorithm}, {config.tokenizer.vocabulary_size:,} pieces)")
+    _make_tokenizer(config, config.output / TOKENIZER, sets.train)
+    manifest = Manifest(
+        source=config.source,
+        target=config.target,
+        directions=tuple(config.wanted),
+        files=files,
+        counts=counts,
+        sources=config.corpora,
+        seed=config.seed,
     )
-    pairs = list(clean(entries, config.cleaning, report))
-    train, dev, test = _split(config, pairs, report)
-    if not train:
-        raise DataError(f"nothing is left to train on: {report.as_text()}")
-    return _write(config, train, {"dev": dev, "test": test}, report), report
+    return write_manifest(config.output, manifest)
+
+
+def _collect(config: PrepareConfig, tell: Tell) -> _Sets:
+    """All pairs, cleaned and in their sets."""
+    locations = [locate(corpus, config.format) for corpus in config.corpora]
+    given: dict[Part, Sequence[str]] = {"dev": config.dev, "test": config.test}
+    held_out: dict[Part, PairsByDirection] = {}
+    reports: dict[str, CleaningReport] = {}
+    for part, files in given.items():
+        if files:
+            tell(f"reading {', '.join(files)} for {part}")
+            held_out[part], reports[part] = read_held_out(
+                files, config.wanted, config.forward, config.format, config.tokenizer.normalization
+            )
+    fixed = Sentences(pair for own in held_out.values() for pair in unreversed(own, config.forward))
+    cleaner = Cleaner(config.cleaning, config.tokenizer.normalization, fixed)
+    pairs: list[TextPair] = []
+    for location in locations:
+        tell(f"reading {location} ({location.format})")
+        pairs += cleaner.clean(read(location, config.forward))
+    reports["corpus"] = cleaner.report()
+    tell(f"\n{reports['corpus'].table()}\n")
+    return _split(config, pairs, held_out, reports)
 
 
 def _split(
-    config: PrepareConfig, pairs: list[Pair], report: CleaningReport
-) -> tuple[list[Pair], dict[Direction, TestSet], dict[Direction, TestSet]]:
-    """Training pairs, and by direction the dev and the test set: the user's, or split off."""
-    dev, test = (_own_sets(config, files) for files in (config.dev, config.test))
-    held_out = [text for sets in (dev, test) for rows in sets.values() for text in _texts(rows)]
-    train, leaked = without(pairs, held_out)
-    for source, target in leaked:
-        report.drop(Entry("", 0, source, (target,)), "in the dev or test set")
-    report.kept -= len(leaked)
-    sizes = [0 if dev else config.dev_size, 0 if test or dev else config.test_size]
-    train, split_dev, split_test = split(train, sizes, config.seed)
-    if not dev and not split_dev:
-        raise DataError(
-            f"{len(train)} pairs are too few, or too entangled, to split {config.dev_size} off as a dev set; "
-            f"lower --dev-size, or bring a dev set with --dev"
-        )
-    return train, dev or _both_ways(config, split_dev), test or _both_ways(config, split_test)
+    config: PrepareConfig,
+    pairs: list[TextPair],
+    held_out: dict[Part, PairsByDirection],
+    reports: dict[str, CleaningReport],
+) -> _Sets:
+    """Cut those held-out sets off the corpus that the user did not bring."""
+    if not pairs:
+        raise DataError(f"no pair of {', '.join(config.corpora)} is left to train on\n{reports['corpus'].text()}")
+    dev_size, test_size = 0 if config.dev else config.dev_size, 0 if config.test else config.test_size
+    parts = split(pairs, dev_size, test_size, config.seed)
+    cut: dict[Part, list[TextPair]] = {"dev": parts.dev, "test": parts.test}
+    for part, own in cut.items():
+        if own:
+            reverse = [(target, source) for source, target in own]
+            held_out[part] = {d: own if d == config.forward else reverse for d in config.wanted}
+    return _Sets(parts.train, held_out, reports)
 
 
-def _own_sets(config: PrepareConfig, files: Sequence[str]) -> dict[Direction, TestSet]:
-    """The user's test sets by direction; a file without a direction serves forwards, and turned around backwards."""
-    sets: dict[Direction, TestSet] = {}
-    for given in files:
-        name, equals, path = given.rpartition("=")
-        if not equals:
-            pairs = [(row[0], text) for row in _read_rows(path, config) for text in row[1]]
-            sets |= {d: rows for d, rows in _both_ways(config, pairs).items() if d not in sets}
-            continue
-        direction = next((pair for pair in config.direction_pairs if "-".join(pair) == name), None)
-        if direction is None:
-            wanted = ", ".join("-".join(pair) for pair in config.direction_pairs)
-            raise ConfigError(f"{given}: {name!r} is not a direction of this model; wanted {wanted}")
-        sets[direction] = _read_rows(path, config, direction)
-    missing = [pair for pair in config.direction_pairs if pair not in sets]
-    if sets and missing:
-        raise ConfigError(f"there is no file for {'-'.join(missing[0])} beside {', '.join(files)}; bring one each")
-    return sets
-
-
-def _read_rows(path: str, config: PrepareConfig, direction: Direction | None = None) -> TestSet:
-    """A test set's rows, normalized; here a bad line is an error, since a test set must be what it says."""
-    source, target = direction or (config.source, config.target)
-    rows = []
-    for entry in read_corpus(path, source, target, config.form):
-        texts = [normalize(text).text for text in (entry.source, *entry.targets)]
-        if entry.problem or not all(texts):
-            raise DataError(f"{entry.file}, line {entry.line}: {entry.problem or 'empty'}; a test set has no bad lines")
-        rows.append((texts[0], texts[1:]))
-    return rows
-
-
-def _both_ways(config: PrepareConfig, pairs: Sequence[Pair]) -> dict[Direction, TestSet]:
-    """A set for each direction of the model, equal sources joined."""
-    ways = {(config.source, config.target): pairs, (config.target, config.source): [(t, s) for s, t in pairs]}
-    return {pair: with_references(ways[pair]) for pair in config.direction_pairs} if pairs else {}
-
-
-def _write(
-    config: PrepareConfig, train: list[Pair], sets: dict[str, dict[Direction, TestSet]], report: CleaningReport
-) -> PreparedCorpus:
+def _write(config: PrepareConfig, sets: _Sets) -> tuple[Counts, Files]:
+    """All files but the tokenizer and the manifest."""
     folder = config.output
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / INDEX).unlink(missing_ok=True)
-    _write_rows(folder / "train.tsv", train)
-    names: dict[str, dict[str, str]] = {"dev": {}, "test": {}}
-    counts = {"train": len(train)}
-    for part, by_direction in sets.items():
-        for direction, rows in by_direction.items():
-            name = "-".join(direction)
-            names[part][name] = f"{part}.{name}.tsv"
-            counts[f"{part}.{name}"] = len(rows)
-            _write_rows(folder / names[part][name], ((text, *references) for text, references in rows))
-    sides = [[pair[0] for pair in train], [pair[1] for pair in train]]
-    first = config.direction_pairs[0]
-    sources, targets = sides if first == (config.source, config.target) else sides[::-1]
-    wanted = {pair[1] for pair in config.direction_pairs}
-    languages = [language for language in (config.source, config.target) if language in wanted]
-    train_tokenizer(sources, targets, languages, config.tokenizer).save(folder / "tokenizer")
-    (folder / "report.json").write_text(json.dumps(report.as_json(), ensure_ascii=False, indent=2) + "\n", "utf-8")
-    (folder / "report.txt").write_text(report.as_text() + "\n", encoding="utf-8")
-    corpus = PreparedCorpus(
-        source=config.source,
-        target=config.target,
-        directions=config.direction_pairs,
-        train="train.tsv",
-        dev_sets=names["dev"],
-        test_sets=names["test"],
-        tokenizer="tokenizer",
-        counts=counts,
-        settings=config.model_dump(mode="json", exclude={"output"}),
-        folder=folder,
-    )
-    (folder / INDEX).write_text(corpus.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    return corpus
+    dev, dev_counts = _write_held_out(folder, "dev", sets.held_out)
+    test, test_counts = _write_held_out(folder, "test", sets.held_out)
+    files = Files(dev=dev, test=test)
+    write_rows(folder / files.train, sets.train)
+    reports = {name: report.model_dump(mode="json") for name, report in sets.reports.items()}
+    text = "\n".join(f"== {name}\n{report.text()}" for name, report in sets.reports.items())
+    (folder / "report.json").write_text(json.dumps(reports, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "report.txt").write_text(text, encoding="utf-8")
+    corpus = sets.reports["corpus"]
+    dropped = corpus.total - corpus.kept
+    return Counts(total=corpus.total, dropped=dropped, train=len(sets.train), dev=dev_counts, test=test_counts), files
 
 
-def _write_rows(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines("\t".join(row) + "\n" for row in rows)
+def _write_held_out(
+    folder: Path, part: Part, held_out: dict[Part, PairsByDirection]
+) -> tuple[dict[str, str], dict[str, int]]:
+    """Names and sizes of the files of this part by direction; empty if there is no such part."""
+    names, sizes = {}, {}
+    for direction, pairs in held_out.get(part, {}).items():
+        label = "-".join(direction)
+        rows = collect_references(pairs)
+        names[label], sizes[label] = f"{part}.{label}.tsv", len(rows)
+        write_rows(folder / names[label], ([source, *references] for source, references in rows))
+    return names, sizes
 
 
-def _texts(rows: TestSet) -> Iterator[str]:
-    for source, references in rows:
-        yield source
-        yield from references
+def _make_tokenizer(config: PrepareConfig, folder: Path, train: Sequence[TextPair]) -> None:
+    """Learn from the training set alone; with one direction, `source` is the side that the model reads."""
+    sides = {config.source: [source for source, _ in train], config.target: [target for _, target in train]}
+    read_side, written_side = config.wanted[0]
+    targets = [target for _, target in config.wanted]
+    train_tokenizer(sides[read_side], sides[written_side], targets, config.tokenizer).save(folder)
+
+
+Corpora = Annotated[
+    list[str], typer.Argument(help="Files such as x.tsv, x.jsonl.gz or x.en,x.de (two that belong together).")
+]
+HeldOutFiles = list[str] | None
 
 
 def prepare(
-    corpora: Annotated[list[str], typer.Argument(help="x.tsv, x.jsonl or the pair x.en,x.de; also .gz, .xz.")],
-    source: Annotated[str, typer.Option(help="Language of the first column, such as en.")],
-    target: Annotated[str, typer.Option(help="Language of the second.")],
+    corpora: Corpora,
+    source: Annotated[str, typer.Option(help="Language of the first column or file, such as en.")],
+    target: Annotated[str, typer.Option(help="Language of the second one.")],
     output: Annotated[Path, typer.Option(help="Folder to make.")],
-    form: Annotated[str | None, typer.Option("--format", help="moses, tsv or jsonl, if the names do not say.")] = None,
-    directions: Annotated[Directions, typer.Option()] = Directions.BOTH,
-    dev: Annotated[list[str] | None, typer.Option(help="Your own dev set: FILE, or en-de=FILE a direction.")] = None,
-    test: Annotated[list[str] | None, typer.Option(help="Your own test set, likewise.")] = None,
-    dev_size: Annotated[int, typer.Option(help="Pairs to split off.")] = 1000,
-    test_size: Annotated[int, typer.Option(help="Pairs to split off.")] = 1000,
-    vocabulary_size: Annotated[int, typer.Option(help="Pieces.")] = 8000,
-    algorithm: Annotated[str, typer.Option(help="unigram, bpe or char.")] = "unigram",
-    separate_tokenizers: Annotated[bool, typer.Option(help="A vocabulary a side; for one direction.")] = False,
-    normalization: Annotated[str, typer.Option(help="nfc, nfkc or none.")] = "nfc",
-    max_characters: Annotated[int, typer.Option(help="Longer pairs are dropped.")] = 500,
-    seed: Annotated[int, typer.Option(help="Of the split.")] = 1,
+    format_: Annotated[Format | None, typer.Option("--format", help="Of all files; default: by their names.")] = None,
+    directions: Annotated[Directions, typer.Option(help="forward is from --source to --target.")] = "both",
+    dev_size: Annotated[int, typer.Option(help="Sentences to hold out for validation, without --dev.")] = 1000,
+    test_size: Annotated[int, typer.Option(help="Sentences to hold out for the test, without --test.")] = 1000,
+    dev: Annotated[HeldOutFiles, typer.Option(metavar="FILE", help="Your own, or en-de=FILE; repeatable.")] = None,
+    test: Annotated[HeldOutFiles, typer.Option(metavar="FILE", help="Your own, as --dev.")] = None,
+    vocabulary_size: Annotated[int, typer.Option(help="Pieces a vocabulary.")] = 8000,
+    algorithm: Annotated[Literal["unigram", "bpe", "char"], typer.Option(help="How to cut words.")] = "unigram",
+    separate_tokenizers: Annotated[
+        bool, typer.Option("--separate-tokenizers", help="One vocabulary a side; for one direction only.")
+    ] = False,
+    normalization: Annotated[Form, typer.Option(help="Unicode form of what the model sees.")] = "nfc",
+    max_characters: Annotated[int, typer.Option(help="Drop pairs with a longer side.")] = 500,
+    max_ratio: Annotated[float, typer.Option(help="Drop pairs with one side longer by this factor.")] = 3.0,
+    keep_identical: Annotated[bool, typer.Option("--keep-identical", help="Pairs that are the same twice.")] = False,
+    keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Pairs that were seen before.")] = False,
+    seed: Annotated[int, typer.Option(help="Decides which sentences are held out.")] = 1,
 ) -> None:
-    """Read parallel text, clean it, split it without leaking, and train the tokenizer."""
+    """Clean parallel text, hold out dev and test sentences, learn a tokenizer: all that `nmt train` needs."""
     values = {
         "corpora": corpora,
         "source": source,
         "target": target,
         "output": output,
-        "form": form,
+        "format": format_,
         "directions": directions,
-        "dev": dev or [],
-        "test": test or [],
         "dev_size": dev_size,
         "test_size": test_size,
-        "seed": seed,
-        "cleaning": {"max_characters": max_characters},
+        "dev": dev or (),
+        "test": test or (),
         "tokenizer": {
-            "vocabulary_size": vocabulary_size,
             "algorithm": algorithm,
+            "vocabulary_size": vocabulary_size,
             "joint": not separate_tokenizers,
             "normalization": normalization,
         },
+        "cleaning": {
+            "max_characters": max_characters,
+            "max_ratio": max_ratio,
+            "drop_identical": not keep_identical,
+            "drop_duplicates": not keep_duplicates,
+        },
+        "seed": seed,
     }
-    corpus, report = prepare_corpus(PrepareConfig.read(values, where="options"))
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(report.as_text(), markup=False)
-    console.print(", ".join(f"{part} {count:,}" for part, count in corpus.counts.items()))
-    console.print(f"prepared in {output}; next:  nmt train RECIPE.toml --output DIR --set data={output}", markup=False)
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    corpus = prepare_corpus(PrepareConfig.read(values, where="options"), console.print)
+    console.print(_summary(corpus))
+
+
+def _summary(corpus: PreparedCorpus) -> str:
+    """The sizes, where the result is, and what to do next."""
+    counts = corpus.manifest.counts
+    lines = [f"\n{'train':<14}{counts.train:>9,} pairs"]
+    for part, sizes in (("dev", counts.dev), ("test", counts.test)):
+        lines += [f"{part + ' ' + direction:<14}{size:>9,} sentences" for direction, size in sizes.items()]
+    lines += [
+        f"\nthe corpus is in {corpus.folder}; examples of what was dropped: {corpus.folder / 'report.txt'}",
+        f'train on it:  set data = "{corpus.folder}" in a recipe, then nmt train RECIPE --output RUN_FOLDER',
+    ]
+    return "\n".join(lines)

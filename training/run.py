@@ -61,7 +61,7 @@ def run_training(config: TrainingConfig, name: str, folder: Path) -> Outcome:
 def training_batches(corpus: PreparedCorpus, tokenizer: Tokenizer, config: TrainingConfig) -> Batches:
     """The training set as pieces, once a direction."""
     pairs = list(corpus.train_pairs())
-    sides = {corpus.source: 0, corpus.target: 1}
+    sides = {language: side for side, language in enumerate(corpus.languages)}
     sources: list[list[int]] = []
     targets: list[list[int]] = []
     for source, target in corpus.directions:

@@ -25,7 +25,7 @@ class TokenizerConfig(Config):
     """How to cut text into pieces (SentencePiece: Kudo & Richardson 2018; unigram: Kudo 2018; BPE: Sennrich 2016)."""
 
     algorithm: Literal["unigram", "bpe", "char"] = "unigram"
-    vocabulary_size: int = Field(8000, ge=300, le=64000, description="pieces a vocabulary, the 256 bytes included")
+    vocabulary_size: int = Field(8000, ge=270, le=64000, description="pieces a vocabulary, the 256 bytes included")
     joint: bool = Field(True, description="one vocabulary for both sides")
     normalization: Form = "nfc"
 
@@ -135,7 +135,7 @@ class Tokenizer:
             config = TokenizerConfig.read(description, where=str(folder / "tokenizer.json"))
             sides = ("joint",) if config.joint else ("source", "target")
             return cls(config, languages, {side: (folder / f"{side}.model").read_bytes() for side in sides})
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise ModelFolderError(f"no tokenizer can be read from {folder}: {error}") from error
 
     def _normalized(self, texts: Sequence[str]) -> list[str]:
@@ -202,7 +202,9 @@ def _train(lines: list[str], languages: Sequence[str], config: TokenizerConfig) 
 
 def _processor(models: dict[str, bytes], side: str) -> sentencepiece.SentencePieceProcessor:
     try:
-        return sentencepiece.SentencePieceProcessor(model_proto=models.get("joint") or models[side])
+        processor = sentencepiece.SentencePieceProcessor()
+        processor.LoadFromSerializedProto(models.get("joint") or models[side])  # the constructor passes over b""
+        return processor
     except (RuntimeError, KeyError) as error:
         raise ModelFolderError(f"the SentencePiece model of the {side} side is missing or damaged: {error}") from error
 

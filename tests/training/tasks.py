@@ -31,7 +31,7 @@ def reversed_words(text: str) -> str:
 def letter_tokenizer() -> Tokenizer:
     """A piece a letter."""
     lines = sentences(300, seed=0)
-    config = TokenizerConfig(vocabulary_size=300, algorithm="char")
+    config = TokenizerConfig(vocabulary_size=279, algorithm="bpe")
     return train_tokenizer(lines, lines, ["cp", "rv"], config)
 
 
@@ -47,7 +47,7 @@ def learn(
         decay_updates=updates // 2,
         learning_rate=6e-3,
         label_smoothing=0.0,
-        batch_pieces=700,
+        batch_pieces=300,
         precision="float32",
         validation={"every": updates, "sentences": 60},
         save_every=100_000,

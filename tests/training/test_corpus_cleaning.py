@@ -29,7 +29,7 @@ def cleaned(pairs: list[TextPair], config: CleaningConfig | None = None) -> tupl
         (("caf\u00e9", "cafe\u0301"), Reason.IDENTICAL),
         (("Go.", "Geh \ufffd."), Reason.BROKEN),
         (("Go.", "Geh\x07."), Reason.BROKEN),
-        (("Go.", "Geh \ud800."), Reason.BROKEN),
+        (("Go.", f"Geh {chr(0xD800)}."), Reason.BROKEN),
         (("Schoen", "SchÃ¶n"), Reason.BROKEN),
         (("It’s", "Itâ€™s"), Reason.BROKEN),
         (("cold", "10 Â°C"), Reason.BROKEN),
@@ -41,9 +41,7 @@ def test_bad_pair_goes(pair: TextPair, reason: Reason) -> None:
     assert cleaned([pair]) == ([], {reason: 1})
 
 
-@pytest.mark.parametrize(
-    "text", ["häßlich", "“Śmierć”", "привет, мир", "日本語です", "Ελληνικά", "café’s", "žluťoučký"]
-)
+@pytest.mark.parametrize("text", ["häßlich", "“Śmierć”", "привет, мир", "日本語です", "Ελληνικά", "café’s", "žluť"])
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
 def test_mojibake(text: str, encoding: str) -> None:
     """UTF-8 that was read as a Western encoding is found in any script."""

@@ -244,5 +244,5 @@ def test_command(corpus: Path, tmp_path: Path) -> None:
 
 def test_command_with_an_impossible_option(corpus: Path) -> None:
     """A value out of range is our error, not a traceback of pydantic."""
-    with pytest.raises(ConfigError, match="options: cleaning.max_ratio is 0.5"):
+    with pytest.raises(ConfigError, match=r"options: cleaning\.max_ratio is 0\.5"):
         prepare([str(corpus)], "en", "de", Path("unused"), max_ratio=0.5)

@@ -21,7 +21,7 @@ _SIGNS = "\xa0-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™�
 _MOJIBAKE = re.compile(
     rf"[ÂÃ][{_SIGNS}]"  # Western letters: Ã¤ for ä
     r"|[ÄÅ][€ƒ†‡ˆ‰ŠŒŽšœžŸ¡-¨±´¶¸¼-¾]"  # Central European, without the signs that may follow a real Å, such as ²
-    r"|â[€‚„][\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]"  # quotes, dashes: â€œ for “
+    rf"|â€|â[‚„][{_SIGNS}]"  # quotes, dashes, the euro sign: â€œ for “
     # Other scripts come in runs; a single match may be real, such as é before a quote.
     rf"|(?:[ÎÏÐÑ×ØÙ][{_SIGNS}]|[à-ï][{_SIGNS}]{{2}}){{2}}"
 )
@@ -54,21 +54,21 @@ class Dropped(Config):
 
 
 class CleaningReport(Config):
-    """What cleaning did: `read` = `kept` + all that was dropped."""
+    """What cleaning did: `total` = `kept` + all that was dropped."""
 
-    read: int
+    total: int
     kept: int
     dropped: dict[Reason, Dropped]
 
     def table(self) -> str:
         """A line a reason, the most frequent first, with the place of its first example."""
-        dropped = self.read - self.kept
-        lines = [f"{self.read:,} pairs read, {self.kept:,} kept, {dropped:,} dropped"]
+        dropped = self.total - self.kept
+        lines = [f"{self.total:,} pairs read, {self.kept:,} kept, {dropped:,} dropped"]
         if dropped:
             lines += ["", f"{'reason':<22}{'pairs':>12}{'share':>9}   first at"]
         for reason, found in self._by_count():
             place = f"{found.examples[0].file}:{found.examples[0].line}"
-            lines.append(f"{reason:<22}{found.count:>12,}{found.count / self.read:>9.2%}   {place}")
+            lines.append(f"{reason:<22}{found.count:>12,}{found.count / self.total:>9.2%}   {place}")
         return "\n".join(lines)
 
     def text(self) -> str:
@@ -116,7 +116,7 @@ class Cleaner:
             reason: Dropped(count=self._counts[reason], examples=tuple(examples))
             for reason, examples in self._examples.items()
         }
-        return CleaningReport(read=self._kept + self._counts.total(), kept=self._kept, dropped=dropped)
+        return CleaningReport(total=self._kept + self._counts.total(), kept=self._kept, dropped=dropped)
 
     def _fault(self, source: str, target: str) -> tuple[Reason, str] | None:
         """Why this pair must go, or None; remembers it for the search of duplicates."""

@@ -1,0 +1,82 @@
+"""What tests of several packages share: a small model folder, and a running service."""
+
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from nmt.config import ModelConfig
+from nmt.model.seq2seq import Seq2Seq
+from nmt.package import Description, save_model_folder
+from nmt.text.tokenizer import TokenizerConfig, train_tokenizer
+
+WORDS = "the dog sleeps in a house and Tom does not know why der Hund schläft im Haus und weiß nicht warum".split()
+
+
+def made_up_lines(count: int, seed: int) -> list[str]:
+    """Sentences of random words: enough for a tokenizer, and no data of anybody's."""
+    rng = random.Random(seed)
+    return [" ".join(rng.choices(WORDS, k=rng.randint(2, 9))) + "." for _ in range(count)]
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole model folder, English and German, whose weights are random: what it says is nonsense, but repeatable."""
+    lines = made_up_lines(400, seed=0)
+    tokenizer = train_tokenizer(lines, lines, ["en", "de"], TokenizerConfig(vocabulary_size=300))
+    torch.manual_seed(0)
+    config = ModelConfig(
+        source_vocabulary=tokenizer.source_vocabulary,
+        target_vocabulary=tokenizer.target_vocabulary,
+        embedding_size=16,
+        encoder_size=12,
+        decoder_size=20,
+        attention_size=8,
+    )
+    model = Seq2Seq(config)
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    description = Description(name="tiny", directions=[("en", "de"), ("de", "en")], model=config)
+    save_model_folder(folder, description, tokenizer, model.weights(), "# A model for tests\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of `nmt serve` with the model in the box, a process of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path_factory.mktemp("service") / "log.txt"
+    environment = {**os.environ, "NMT_PORT": str(port), "NMT_HOST": "127.0.0.1"}
+    command = [sys.executable, "-m", "nmt", "serve"]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_until_ready(url, process, log)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=40)
+
+
+def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until `/readyz` says ok; fails with the log if the process ends or takes more than two minutes."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=5) as response:
+                if response.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    pytest.fail(f"the service did not become ready:\n{log.read_text()}")

@@ -1,0 +1,380 @@
+"""The service over its HTTP interface: what it answers, and what it refuses and how."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from starlette.routing import Match
+
+from nmt import SearchConfig, Translator
+from nmt import errors as library_errors
+from nmt.errors import EngineError, NmtError
+from nmt.search.engine import Engine
+from service.app import create_app
+from service.errors import STATUS, problem_of
+from service.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def client(tiny_folder: Path) -> Iterator[TestClient]:
+    """A service with the small model."""
+    settings = Settings(models=[tiny_folder], max_texts=4, max_characters=300, max_body_bytes=4096)
+    with TestClient(create_app(settings)) as client:
+        yield client
+
+
+def ask(client: TestClient, **fields: Any) -> dict[str, Any]:
+    """`POST /translate`, which must succeed."""
+    short = {"search": {"max_length": 12}, "source": "de", "target": "en"}
+    response = client.post("/translate", json={**short, **fields})
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def test_one_text(client: TestClient) -> None:
+    """One text gives one translation with one hypothesis, the model's name and hash, and the timing."""
+    body = ask(client, text="Der Hund schläft.")
+
+    (translation,) = body["translations"]
+    assert [h["text"] for h in translation["hypotheses"]] == [translation["text"]]
+    assert body["model"]["name"] == "tiny"
+    assert len(body["model"]["sha256"]) == 64
+    assert body["timing"]["decode_ms"] > 0
+    assert set(translation["quality"]) == {"confidence", "coverage", "repetition"}
+
+
+def test_the_service_says_what_the_library_says(client: TestClient, tiny_folder: Path) -> None:
+    """The same text, score and alignment as `Translator.translate`."""
+    search = SearchConfig(max_length=12, n_best=3)
+    translation = Translator.load(tiny_folder).translate(["Der Hund schläft."], "en", "de", search)[0]
+    body = ask(client, text="Der Hund schläft.", search=search.model_dump())
+
+    hypotheses = body["translations"][0]["hypotheses"]
+    assert [h["text"] for h in hypotheses] == [h.text for h in translation.hypotheses]
+    assert [h["score"] for h in hypotheses] == pytest.approx([h.score for h in translation.hypotheses], abs=1e-3)
+    assert [h["alignment"]["pharaoh"] for h in hypotheses] == [h.alignment().pharaoh for h in translation.hypotheses]
+
+
+def test_every_hypothesis_is_aligned_and_its_offsets_are_true(client: TestClient) -> None:
+    """Rows sum to 1; `text[start:end]` is the word, in the source that was sent and in the text that came back."""
+    source = "Der 🙂 Hund schläft.\n\n  Und Tom?"
+    body = ask(client, text=source, search={"n_best": 3, "max_length": 12})
+
+    for hypothesis in body["translations"][0]["hypotheses"]:
+        alignment = hypothesis["alignment"]
+        assert [source[u["start"] : u["end"]] for u in alignment["source"]] == [u["text"] for u in alignment["source"]]
+        target = hypothesis["text"]
+        assert [target[u["start"] : u["end"]] for u in alignment["target"]] == [u["text"] for u in alignment["target"]]
+        assert all(sum(row) == pytest.approx(1, abs=2e-3) for row in alignment["weights"])
+        assert all(len(row) == len(alignment["source"]) for row in alignment["weights"])
+
+
+def test_line_breaks_and_spaces_between_sentences_stay(client: TestClient) -> None:
+    """What stands between sentences comes back as it was."""
+    body = ask(client, text="Der Hund.\n\n  Das Haus.\tTom.\r\n")
+
+    assert "\n\n  " in body["translations"][0]["text"]
+    assert body["translations"][0]["text"].endswith("\r\n")
+
+
+@pytest.mark.parametrize(
+    ("choice", "words", "pieces"),
+    [("none", None, None), ("words", "words", None), ("pieces", "pieces", None), ("both", "words", "pieces")],
+)
+def test_alignment_can_be_chosen(client: TestClient, choice: str, words: str | None, pieces: str | None) -> None:
+    """None, words, pieces, or both."""
+    hypothesis = ask(client, text="Der Hund.", alignment=choice)["translations"][0]["hypotheses"][0]
+
+    assert hypothesis.get("alignment", {}).get("level") == words
+    assert hypothesis.get("alignment_pieces", {}).get("level") == pieces
+
+
+def test_tokens_and_their_alternatives(client: TestClient) -> None:
+    """The tokens' log-probabilities sum to the hypothesis'; greedy search chose the first alternative everywhere."""
+    body = ask(client, text="Der Hund.", details=["tokens", "top"], search={"method": "greedy", "max_length": 6})
+    hypothesis = body["translations"][0]["hypotheses"][0]
+
+    assert sum(token["log_prob"] for token in hypothesis["tokens"]) == pytest.approx(hypothesis["log_prob"], abs=2e-3)
+    assert len(hypothesis["tokens"]) == hypothesis["length"]
+    for token in hypothesis["tokens"][:-1]:  # the last may have been forced by max_length
+        assert token["top"][0]["log_prob"] == pytest.approx(token["log_prob"], abs=2e-3)
+
+
+def test_references_give_bleu_and_chrf(client: TestClient) -> None:
+    """For each text and for all; the translation as its own reference scores 100."""
+    own = ask(client, text="Der Hund und Tom weiß nicht warum.", search={"min_length": 6, "max_length": 20})
+    text = own["translations"][0]["text"]
+    body = ask(
+        client,
+        text="Der Hund und Tom weiß nicht warum.",
+        search={"min_length": 6, "max_length": 20},
+        references=[["something else", text]],
+    )
+
+    assert body["bleu"]["score"] == pytest.approx(100)
+    assert body["translations"][0]["chrf"]["score"] == pytest.approx(100)
+    assert "nrefs:2" in body["bleu"]["signature"]
+
+
+def test_a_bad_text_does_not_cost_its_neighbours_their_answer(client: TestClient) -> None:
+    """The empty text gets an error of its own."""
+    translations = ask(client, text=["Der Hund.", "  ", "Tom."])["translations"]
+
+    assert [t["text"] is None for t in translations] == [False, True, False]
+    assert translations[1]["error"]["detail"].startswith("text is empty")
+    assert translations[2]["text"] == ask(client, text="Tom.")["translations"][0]["text"]
+
+
+def test_auto_detects_the_language(client: TestClient) -> None:
+    """And says which."""
+    body = ask(client, text="Warum schläft der Hund nicht im Haus?", source="auto", target="en")
+
+    assert body["translations"][0]["detected_source"] == "de"
+
+
+def test_v1_is_the_same(client: TestClient) -> None:
+    """With and without the prefix."""
+    request = {"text": "Der Hund.", "source": "de", "target": "en", "search": {"max_length": 5}}
+    answers = [client.post(path, json=request).json()["translations"] for path in ("/translate", "/v1/translate")]
+
+    assert answers[0] == answers[1]
+
+
+BAD = [
+    ({"text": ""}, 422, "text is empty; send at least one character"),
+    ({"text": []}, 422, "text is an empty list"),
+    ({"text": 5}, 422, "text: Input should be a valid string, got 5"),
+    ({"text": "\ud800"}, 422, "text: half a surrogate pair is no valid Unicode"),
+    ({"target": "xx"}, 404, "no translation into 'xx'; this model has en to de, de to en"),
+    ({"source": "xx"}, 404, "no translation from 'xx' to 'en'; this model has"),
+    ({"model": "nobody"}, 404, "there is no model 'nobody'; this service has tiny"),
+    ({"text": "a" * 301}, 413, "text has 301 characters; at most 300 are allowed"),
+    ({"text": ["a"] * 5}, 413, "text has 5 entries; send at most 4 at once"),
+    ({"text": "a " * 3000}, 413, "the request body is over 4096 bytes"),
+    ({"search": {"beam_size": 11}}, 422, "search.beam_size is 11; choose 1 to 10"),
+    ({"search": {"beam_size": 0}}, 422, "search.beam_size: Input should be greater than or equal to 1, got 0"),
+    ({"search": {"n_best": 6}}, 422, "n_best is 6, but beam search keeps 5"),
+    ({"search": {"min_length": 9, "max_length": 8}}, 422, "min_length is 9, above max_length, which is 8"),
+    ({"search": {"beams": 3}}, 422, "search.beams: unknown field; /docs lists those that exist"),
+    ({"references": ["a", "b"]}, 422, "references has 2 entries for 1 texts; one each is wanted; several references"),
+    ({"references": [[]]}, 422, "references 0 is an empty list"),
+    ({"alignment": "letters"}, 422, "alignment: Input should be 'none', 'words', 'pieces' or 'both'"),
+]
+
+
+@pytest.mark.parametrize(("fields", "status", "detail"), BAD, ids=lambda value: str(value)[:40])
+def test_bad_requests_are_explained(client: TestClient, fields: dict[str, Any], status: int, detail: str) -> None:
+    """As problem+json: what was wrong, what was given, what is allowed."""
+    body = {"text": "Der Hund.", "source": "de", "target": "en", **fields}
+    response = client.post("/translate", json=body)
+    problem = response.json()
+
+    assert response.status_code == problem["status"] == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert detail in problem["detail"]
+    assert problem["error"] == problem["detail"]
+    assert problem["instance"] == "/translate"
+
+
+@pytest.mark.parametrize(("content", "status"), [(b"{bad", 400), (b"", 422), (b"[1]", 422), (b"\xff", 400)])
+def test_a_body_that_is_no_json_object_is_refused(client: TestClient, content: bytes, status: int) -> None:
+    """With 400 for what is no JSON, 422 for what is none of ours."""
+    response = client.post("/translate", content=content, headers={"content-type": "application/json"})
+
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_unknown_paths_and_methods_are_problems_too(client: TestClient) -> None:
+    """404 and 405."""
+    for response, status in ((client.get("/nowhere"), 404), (client.get("/translate"), 405)):
+        assert response.status_code == response.json()["status"] == status
+
+
+def test_score_agrees_with_the_search(client: TestClient) -> None:
+    """The log-probability of a translation that the service made is the one that it gave."""
+    found = ask(client, text="Der Hund.", search={"max_length": 40})["translations"][0]["hypotheses"][0]
+    scored = client.post(
+        "/score",
+        json={"text": "Der Hund.", "translation": found["text"], "source": "de", "target": "en", "details": ["top"]},
+    ).json()["scores"][0]
+
+    assert scored["log_prob"] <= found["log_prob"] + 1e-3  # the given pieces may be cut in another way than the found
+    assert len(scored["tokens"][0]["top"]) == 5
+    assert all(sum(row) == pytest.approx(1, abs=2e-3) for row in scored["alignment"]["weights"])
+
+
+def test_score_wants_as_many_translations_as_texts(client: TestClient) -> None:
+    """The message counts both."""
+    body = {"text": ["a", "b"], "translation": "c", "source": "de", "target": "en"}
+    response = client.post("/score", json=body)
+
+    assert response.status_code == 422
+    assert "translation has 1 entries for 2 texts" in response.json()["detail"]
+
+
+def test_evaluate_scores_given_and_own_hypotheses(client: TestClient) -> None:
+    """Perfect hypotheses score 100; without hypotheses the service translates."""
+    body = {"sources": ["Der Hund.", "Tom."], "references": ["the dog sleeps in a house", "Tom does not know why"]}
+    languages = {"source": "de", "target": "en", "search": {"max_length": 5}}
+    perfect = client.post("/evaluate", json={**body, **languages, "hypotheses": body["references"]}).json()
+    own = client.post("/evaluate", json={**body, **languages}).json()
+
+    assert perfect["bleu"]["score"] == perfect["chrf"]["score"] == pytest.approx(100)
+    assert perfect["ter"]["score"] == 0
+    assert perfect["by_length"][0]["sentences"] == 2
+    assert own["hypotheses"] == [
+        t["text"] for t in ask(client, text=body["sources"], search={"max_length": 5})["translations"]
+    ]
+
+
+def test_evaluate_counts(client: TestClient) -> None:
+    """Hypotheses and references must be as many as the sources."""
+    body = {"sources": ["a"], "references": ["b"], "hypotheses": ["c", "d"], "source": "de", "target": "en"}
+
+    assert "hypotheses has 2 entries for 1 sources" in client.post("/evaluate", json=body).json()["detail"]
+
+
+def test_models_and_languages(client: TestClient) -> None:
+    """What is served, with names that people read."""
+    (model,) = client.get("/models").json()["models"]
+
+    assert (model["name"], model["default"], model["directions"]) == ("tiny", True, [["en", "de"], ["de", "en"]])
+    assert client.get("/languages").json()["languages"] == [
+        {"code": "de", "name": "German", "targets": ["en"]},
+        {"code": "en", "name": "English", "targets": ["de"]},
+    ]
+
+
+def test_health_page_and_docs(client: TestClient) -> None:
+    """All answer, and the pages may load nothing from elsewhere."""
+    for path in ("/livez", "/readyz", "/", "/docs", "/openapi.json", "/static/app.js", "/vendor/swagger-ui.css"):
+        response = client.get(path)
+
+        assert response.status_code == 200, path
+        assert response.headers["content-security-policy"].startswith("default-src 'self'")
+
+
+def test_not_ready_before_the_models_are_loaded(tiny_folder: Path) -> None:
+    """503 with Retry-After; alive all the same."""
+    client = TestClient(create_app(Settings(models=[tiny_folder])))
+    response = client.get("/readyz")
+
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) >= 1
+    assert client.get("/livez").status_code == 200
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back(tiny_folder: Path) -> None:
+    """429 with Retry-After, while those inside are answered."""
+    with TestClient(create_app(Settings(models=[tiny_folder], queue_size=1))) as client:
+        release = hold_up(client)
+        body = {"text": "Der Hund.", "source": "de", "target": "en", "search": {"max_length": 5}}
+        answers: list[int] = []
+        waiting = threading.Thread(target=lambda: answers.append(client.post("/translate", json=body).status_code))
+        waiting.start()
+        refused = until(lambda: client.post("/translate", json=body), lambda response: response.status_code == 429)
+        release.set()
+        waiting.join()
+
+    assert int(refused.headers["retry-after"]) >= 1
+    assert "try again later" in refused.json()["detail"]
+    assert answers == [200]
+
+
+def test_a_deadline_is_kept_and_frees_the_engine(tiny_folder: Path) -> None:
+    """504, and the next request is answered."""
+    with TestClient(create_app(Settings(models=[tiny_folder], deadline_seconds=0.3))) as client:
+        release = hold_up(client)
+        body = {"text": "Der Hund.", "source": "de", "target": "en", "search": {"max_length": 5}}
+        late = client.post("/translate", json=body)
+        release.set()
+        next_one = until(lambda: client.post("/translate", json=body), lambda response: response.status_code == 200)
+
+    assert late.status_code == 504
+    assert "not translated within 0.3 s" in late.json()["detail"]
+    assert next_one.status_code == 200
+
+
+def test_a_failing_step_answers_with_an_error_and_the_service_goes_on(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 for those in the batch; the next request finds a working engine."""
+    with TestClient(create_app(Settings(models=[tiny_folder]))) as client:
+        body = {"text": "Der Hund.", "source": "de", "target": "en", "search": {"max_length": 5}}
+        with monkeypatch.context() as broken:
+            broken.setattr(Engine, "step", lambda _: (_ for _ in ()).throw(RuntimeError("broken")))
+            failed = client.post("/translate", json=body)
+        healthy = client.post("/translate", json=body)
+
+    assert failed.status_code == 503
+    assert "the decode engine failed on this batch" in failed.json()["detail"]
+    assert healthy.status_code == 200
+
+
+def test_requests_at_once_get_what_they_get_alone(client: TestClient) -> None:
+    """Batches form across requests and change nothing."""
+    texts = ["Der Hund.", "Tom weiß nicht warum.", "Das Haus und der Hund.", "Und?"] * 3
+    alone = [ask(client, text=text)["translations"][0]["text"] for text in texts]
+    together: list[str | None] = [None] * len(texts)
+
+    def work(number: int) -> None:
+        together[number] = ask(client, text=texts[number])["translations"][0]["text"]
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(texts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert together == alone
+
+
+def test_every_error_of_ours_has_a_status() -> None:
+    """The table covers the whole tree, and every problem repeats its text."""
+    kinds = [kind for kind in vars(library_errors).values() if isinstance(kind, type) and issubclass(kind, NmtError)]
+    for kind in kinds:
+        problem = problem_of(kind("what happened"))
+
+        assert problem["detail"] == problem["error"] == "what happened"
+        assert 400 <= problem["status"] <= 599
+    assert STATUS[EngineError] == 503
+
+
+def test_every_route_stands_with_and_without_the_prefix(client: TestClient) -> None:
+    """`/v1/x` and `/x` for all that openapi.json lists."""
+    app = client.app
+    for path, methods in client.get("/openapi.json").json()["paths"].items():
+        assert path.startswith("/v1/")
+        for method in methods:
+            scope = {"type": "http", "path": path.removeprefix("/v1"), "method": method.upper(), "headers": []}
+            assert any(route.matches(scope)[0] == Match.FULL for route in app.routes), path  # type: ignore[attr-defined]
+
+
+def hold_up(client: TestClient) -> threading.Event:
+    """Make every decode step wait until the event is set."""
+    release = threading.Event()
+    decoder = client.app.state.registry.models[0].decoder  # type: ignore[attr-defined]
+    step = decoder._engine.step
+
+    def waiting_step() -> object:
+        release.wait(20)
+        return step()
+
+    decoder._engine.step = waiting_step
+    return release
+
+
+def until(action: Any, done: Any) -> Any:
+    """Repeat an action until its result is as wanted, for at most 20 seconds."""
+    deadline = time.monotonic() + 20
+    result = action()
+    while not done(result) and time.monotonic() < deadline:
+        time.sleep(0.02)
+        result = action()
+    return result

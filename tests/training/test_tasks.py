@@ -1,0 +1,46 @@
+"""Networks learn to copy and to reverse, through the real trainer and the real search, and attend as they should."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tasks import REVERSE, learn, letter_tokenizer
+
+from nmt.text.tokenizer import Tokenizer
+from nmt.translator import Translator
+
+SCORES = ("additive", "dot", "scaled_dot", "general", "concat")
+WIRINGS = ("deep", "input_feeding", "conditional")
+FAST = {*(("deep", score) for score in SCORES), ("input_feeding", "additive"), ("conditional", "additive")}
+UPDATES = 700
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    """A piece a letter."""
+    return letter_tokenizer()
+
+
+@pytest.mark.parametrize(
+    ("wiring", "score"),
+    [
+        pytest.param(wiring, score, marks=() if (wiring, score) in FAST else pytest.mark.slow)
+        for wiring in WIRINGS
+        for score in SCORES
+    ],
+)
+def test_copy_and_reverse_are_learned_and_the_attention_shows_it(
+    wiring: str, score: str, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    """BLEU 99 on both tasks with unseen sentences; on the reverse task, attention is the anti-diagonal."""
+    torch.manual_seed(1)
+    model, result = learn(tmp_path, tokenizer, UPDATES, wiring=wiring, attention=score)
+
+    assert min(scores["bleu"].score for scores in result.scores.values()) >= 99
+    translation = Translator(model, tokenizer, [REVERSE]).translate(["a b c d e f"], target="rv", source="xx")[0]
+    alignment = translation.hypotheses[0].alignment()
+    assert translation.text == "f e d c b a"
+    assert alignment.weights.argmax(axis=1).tolist() == [5, 4, 3, 2, 1, 0]
+    assert np.fliplr(alignment.weights).trace() / 6 > 0.7
+    assert alignment.pharaoh == "0-5 1-4 2-3 3-2 4-1 5-0"

@@ -1,0 +1,325 @@
+"""The parts of the training loop, and its promises: the same numbers after an interruption, no step on nonsense."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nmt.config import ModelConfig
+from nmt.errors import ConfigError, TrainingError
+from nmt.model.seq2seq import Seq2Seq
+from nmt.text.tokenizer import PAD
+from training.averaging import Checkpoints, around
+from training.batches import Batches
+from training.config import TrainingConfig, read_recipe
+from training.loggers import JsonLines, UpdateReport
+from training.loss import smoothed_cross_entropy
+from training.run_state import Progress, load_state, save_state, write_atomically
+from training.schedule import learning_rate
+from training.trainer import Trainer, choose_device, choose_precision
+from training.validation import ValidationResult, spread
+
+V = 23
+sentences = st.lists(st.lists(st.integers(4, V - 1), min_size=1, max_size=9), min_size=1, max_size=40)
+
+
+class LossOnly:
+    """A validator that counts how often it was asked and says that all gets better."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def run(self, model: Seq2Seq) -> ValidationResult:
+        """Better than before."""
+        model.eval()
+        self.runs += 1
+        return ValidationResult(loss=1 / self.runs)
+
+
+class StopAt:
+    """Sends this process a signal after an update."""
+
+    def __init__(self, update: int) -> None:
+        self.at = update
+
+    def update(self, progress: Progress, _report: UpdateReport) -> None:
+        """The signal arrives like one from outside."""
+        if progress.update == self.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def validation(self, progress: Progress, result: ValidationResult) -> None:
+        """Nothing."""
+
+    def close(self, progress: Progress) -> None:
+        """Nothing."""
+
+
+def trainer(folder: Path, *, updates: int = 12, stop_at: int | None = None, poison: float | None = None) -> Trainer:
+    """A small run, always the same but for what the arguments say."""
+    config = TrainingConfig(
+        data=folder,
+        updates=updates,
+        warmup_updates=2,
+        decay_updates=4,
+        batch_pieces=30,
+        precision="float32",
+        save_every=5,
+        validation={"every": 4, "metric": "loss"},
+    )
+    rng = np.random.default_rng(0)
+    pairs = [rng.integers(4, V, size=rng.integers(2, 7)).tolist() for _ in range(30)]
+    torch.manual_seed(3)
+    model = Seq2Seq(
+        ModelConfig(
+            source_vocabulary=V, target_vocabulary=V, embedding_size=6, encoder_size=4, decoder_size=8, attention_size=4
+        )
+    )
+    if poison is not None:
+        model.decoder.readout.bias.data.fill_(poison)
+    loggers = [JsonLines(folder / "log.jsonl", every=3), *([StopAt(stop_at)] if stop_at else [])]
+    return Trainer(config, model, Batches(pairs, pairs, 30, 50), LossOnly(), folder, loggers)
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 7, 11])
+def test_a_run_that_was_stopped_ends_with_the_very_same_weights(stop_at: int, tmp_path: Path) -> None:
+    """SIGTERM at any update, then the same command again: bit for bit as if nothing had happened."""
+    whole = trainer(tmp_path / "whole")
+    whole.run()
+    first = trainer(tmp_path / "halves", stop_at=stop_at)
+    first.run()
+    second = trainer(tmp_path / "halves")
+    second.run()
+
+    assert first.interrupted
+    assert first.progress.update == stop_at
+    assert second.progress.update == 12
+    assert all(torch.equal(value, second.model.weights()[name]) for name, value in whole.model.weights().items())
+
+
+def test_a_loss_that_is_not_finite_changes_no_weight_and_ten_in_a_row_stop_the_run(tmp_path: Path) -> None:
+    """The error says what to do; no checkpoint is written."""
+    run = trainer(tmp_path, poison=float("nan"), updates=50)
+    before = {name: value.clone() for name, value in run.model.weights().items()}
+
+    with pytest.raises(TrainingError, match="not finite in 10 updates in a row, up to update 10; lower learning_rate"):
+        run.run()
+    assert run.progress.skipped_updates == 10
+    assert all(torch.equal(v, before[n]) or torch.isnan(v).all() for n, v in run.model.weights().items())
+
+
+def test_the_log_has_training_validation_and_end(tmp_path: Path) -> None:
+    """One JSON object a line."""
+    trainer(tmp_path).run()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+
+    assert [line["kind"] for line in lines].count("validation") == 3
+    assert lines[-1]["kind"] == "end"
+    assert {"loss", "likelihood", "pieces_per_second", "gradient_norm", "learning_rate"} <= lines[0].keys()
+
+
+def test_patience_ends_a_run(tmp_path: Path) -> None:
+    """After `patience` validations without a better one."""
+    run = trainer(tmp_path, updates=1000)
+    run.validator.run = lambda model: ValidationResult(loss=float(run.progress.update))
+    progress = run.run()
+
+    assert progress.best_update == 4
+    assert progress.validations_since_best == 10
+
+
+@given(sentences=sentences, budget=st.integers(5, 60), epoch=st.integers(0, 3))
+def test_an_epoch_has_every_pair_once_and_keeps_the_budget(sentences: list[list[int]], budget: int, epoch: int) -> None:
+    """Batches of several pairs stay within the budget on both sides; pairs over the limit are left out and counted."""
+    targets = [sentence[::-1][: max(1, len(sentence) // 2)] for sentence in sentences]
+    batches = Batches(sentences, targets, budget, max_pieces=7)
+    epochs = batches.epoch(1, epoch)
+    seen = sorted(row for rows in epochs for row in rows.tolist())
+
+    assert seen == [i for i, sentence in enumerate(sentences) if len(sentence) <= 7]
+    assert batches.left_out == len(sentences) - len(seen)
+    for rows in epochs:
+        batch = batches.batch(rows)
+        assert len(rows) == 1 or max(batch.source.numel(), batch.target_out.numel()) <= budget
+
+
+def test_epochs_differ_and_repeat_with_the_seed() -> None:
+    """The order depends on seed and epoch, and on nothing else."""
+    data = [[4] * (1 + i % 5) for i in range(200)]
+    batches = Batches(data, data, 20, 50)
+    first, again, other = (
+        [rows.tolist() for rows in batches.epoch(seed, number)] for seed, number in ((1, 0), (1, 0), (1, 1))
+    )
+
+    assert first == again
+    assert first != other
+
+
+def test_batches_hold_the_pieces() -> None:
+    """Targets shifted by one: what goes in begins with the start piece, what comes out ends as the sentence does."""
+    batches = Batches([[5, 6, 3], [7, 3]], [[8, 3], [9, 10, 3]], 100, 50)
+    batch = batches.batch(np.array([0, 1]))
+
+    assert batch.source.tolist() == [[5, 6, 3], [7, 3, PAD]]
+    assert batch.lengths.tolist() == [3, 2]
+    assert batch.target_in.tolist() == [[2, 8, 3], [2, 9, 10]]
+    assert batch.target_out.tolist() == [[8, 3, PAD], [9, 10, 3]]
+    assert batch.target_pieces == 5
+
+
+def test_padding_is_little() -> None:
+    """Length buckets leave less than 5 % padding on text of ordinary lengths."""
+    rng = np.random.default_rng(0)
+    data = [[4] * int(n) for n in np.clip(rng.gamma(4, 3, size=5000), 2, 60)]
+    batches = Batches(data, data, 1000, 100)
+    padded = sum(batches.batch(rows).target_out.numel() for rows in batches.epoch(1, 0))
+
+    assert 1 - batches.target_pieces / padded < 0.05
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_loss_and_gradient_equal_the_library(smoothing: float) -> None:
+    """The same as `torch.nn.functional.cross_entropy`; the likelihood is the loss without smoothing."""
+    torch.manual_seed(0)
+    logits, targets = torch.randn(5, 7, dtype=torch.float64, requires_grad=True), torch.randint(0, 7, (5,))
+    expected = torch.nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")
+    plain = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+    loss, likelihood = smoothed_cross_entropy(logits, targets, smoothing)
+
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert likelihood.item() == pytest.approx(plain.item(), rel=1e-5)
+    (gradient,), (wanted,) = (torch.autograd.grad(value, logits) for value in (loss, expected))
+    assert torch.allclose(gradient, wanted, atol=1e-6)
+
+
+def test_learning_rate_rises_stays_and_falls_to_zero() -> None:
+    """A trapezoid."""
+    config = TrainingConfig(data=Path(), updates=100, warmup_updates=10, decay_updates=50, learning_rate=1.0)
+    rates = [learning_rate(config, update) for update in range(1, 102)]
+
+    assert rates[0] == pytest.approx(0.1)
+    assert set(rates[9:50]) == {1.0}
+    assert rates == [*sorted(rates[:50]), *sorted(rates[50:], reverse=True)]
+    assert rates[-1] == 0
+
+
+def test_state_round_trip(tmp_path: Path) -> None:
+    """Tensors and progress come back as they were."""
+    progress = Progress(update=3, epoch=1, kept=[1, 2], best_score=-1.5)
+    save_state(tmp_path / "s", {"x": torch.arange(5), "t": torch.ones(3, 2).T}, progress)
+    tensors, restored = load_state(tmp_path / "s")
+
+    assert restored == progress
+    assert torch.equal(tensors["x"], torch.arange(5))
+    assert torch.equal(tensors["t"], torch.ones(2, 3))
+
+
+def test_a_damaged_checkpoint_is_explained(tmp_path: Path) -> None:
+    """The message names the file and the way out."""
+    (tmp_path / "s").write_bytes(b"nonsense")
+
+    with pytest.raises(TrainingError, match=r"checkpoint .* cannot be read .*; delete it to start anew"):
+        load_state(tmp_path / "s")
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever step fails, the file is the old one as a whole."""
+    path = tmp_path / "f"
+    write_atomically(path, b"old")
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+def test_the_mean_of_checkpoints_is_their_mean_and_what_is_out_of_reach_is_deleted(tmp_path: Path) -> None:
+    """Two neighbours on each side of the best are enough for a mean of three; the newest stay as candidates."""
+    run = trainer(tmp_path)
+    checkpoints, progress = Checkpoints(tmp_path / "c", average=2), Progress()
+    for update, value in enumerate([1.0, 2.0, 3.0, 4.0, 5.0]):
+        progress.update, progress.best_update = update, min(update, 1)
+        run.model.decoder.readout.bias.data.fill_(value)
+        checkpoints.add(run.model, progress)
+
+    assert progress.kept == [1, 2, 3, 4]
+    assert not checkpoints.path(0).exists()
+    assert checkpoints.mean([1, 4])["decoder.readout.bias"].unique().tolist() == [3.5]
+
+
+def test_around_takes_the_nearest_and_prefers_the_later() -> None:
+    """At the borders it takes more from the other side."""
+    assert around([1, 2, 3, 4, 5], best=3, count=3) == [2, 3, 4]
+    assert around([1, 2, 3, 4, 5], best=3, count=2) == [3, 4]
+    assert around([1, 2, 3], best=1, count=3) == [1, 2, 3]
+
+
+def test_spread_takes_rows_from_the_whole_set() -> None:
+    """Evenly, and never more than asked."""
+    rows = [(str(i), ["x"]) for i in range(10)]
+
+    assert [row[0] for row in spread(rows, 3)] == ["0", "3", "6"]
+    assert len(spread(rows, 100)) == 10
+
+
+def test_recipes_read_and_can_be_overridden(tmp_path: Path) -> None:
+    """`--set` reaches into tables; what is no TOML value is a string."""
+    (tmp_path / "r.toml").write_text('data = "x"\nupdates = 9000\n[model]\ndecoder_size = 8\n')
+    config = read_recipe(tmp_path / "r.toml", ["updates=8000", "model.decoder_size=16", "data=some/where"])
+
+    assert (config.updates, config.model["decoder_size"], config.data) == (8000, 16, Path("some/where"))
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "message"),
+    [
+        ("data = ", [], "is not valid TOML"),
+        ('data = "x"\nspeed = 1', [], "unknown key 'speed'; known here: .*updates"),
+        ('data = "x"\n[validation]\nevry = 1', [], "unknown key 'validation.evry'; known here: .*every"),
+        ("", [], "data is missing"),
+        ('data = "x"', ["updates"], "--set got 'updates'; it takes key=value"),
+        ('data = "x"', ["data.x=1"], "'data' is a value, not a table"),
+        ('data = "x"\nupdates = 10', [], "more than the 10 updates of the run"),
+    ],
+)
+def test_bad_recipes_are_explained(tmp_path: Path, text: str, changes: list[str], message: str) -> None:
+    """Each message says what is wrong with what."""
+    (tmp_path / "r.toml").write_text(text)
+
+    with pytest.raises(ConfigError, match=message):
+        read_recipe(tmp_path / "r.toml", changes)
+
+
+def test_a_missing_recipe_is_explained(tmp_path: Path) -> None:
+    """By its name."""
+    with pytest.raises(ConfigError, match=r"recipe .*none\.toml cannot be read"):
+        read_recipe(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("recipe", sorted((Path(__file__).parents[2] / "training/recipes").glob("*.toml")), ids=str)
+def test_the_recipes_of_the_project_are_valid(recipe: Path) -> None:
+    """They read, and their model settings make a model."""
+    config = read_recipe(recipe)
+
+    assert ModelConfig.model_validate({**config.model, "source_vocabulary": 100, "target_vocabulary": 100})
+
+
+def test_a_gpu_that_is_not_there_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And `auto` goes without."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    assert choose_device(TrainingConfig(data=Path(), updates=9000)).type == "cpu"
+    with pytest.raises(TrainingError, match="torch sees no GPU"):
+        choose_device(TrainingConfig(data=Path(), updates=9000, device="cuda"))
+
+
+def test_precision_follows_the_recipe() -> None:
+    """A stated precision is taken."""
+    config = TrainingConfig(data=Path(), updates=9000, precision="bfloat16")
+
+    assert choose_precision(config, torch.device("cpu")) is torch.bfloat16

@@ -1,0 +1,77 @@
+"""Dev and test files that the user brings, for one direction or both."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from nmt.errors import DataError
+from nmt.text.normalize import Form
+from training.corpus.cleaning import Cleaner, CleaningConfig, CleaningReport
+from training.corpus.readers import Format, Location, locate, read
+from training.corpus.records import Direction, Line, Pair, TextPair
+
+_NO_LIMIT = 1_000_000
+# A test set stays what it is: only lines that cannot be used at all are dropped.
+_LENIENT = CleaningConfig(
+    max_characters=_NO_LIMIT, max_ratio=_NO_LIMIT, drop_identical=False, drop_duplicates=False, ratio_floor=1
+)
+
+PairsByDirection = dict[Direction, list[TextPair]]
+
+
+def read_held_out(
+    files: Sequence[str], directions: Sequence[Direction], forward: Direction, stated: Format | None, form: Form
+) -> tuple[PairsByDirection, CleaningReport]:
+    """The pairs of each direction, each read as source and target of that direction.
+
+    A file is `FILE`, which is in the `forward` direction, or `en-de=FILE`. A plain one with single references serves
+    the other direction as well, reversed, unless that one has a file of its own.
+    Raises `DataError` when a direction gets no pairs, and as the readers do.
+    """
+    placed = [_placed(file, directions, stated) for file in files]
+    own = {direction for direction, _ in placed}
+    cleaner = Cleaner(_LENIENT, form)
+    pairs: PairsByDirection = {direction: [] for direction in directions}
+    for direction, location in placed:
+        if direction:
+            pairs[direction] += cleaner.clean(read(location, direction, references=True))
+            continue
+        lines = list(read(location, forward, references=True))
+        found = list(cleaner.clean(lines))
+        if forward in pairs:
+            pairs[forward] += found
+        backward = forward[::-1]
+        if backward in pairs and backward not in own:
+            _check_single(lines, location, backward)
+            pairs[backward] += [(target, source) for source, target in found]
+    for direction, found in pairs.items():
+        if not found:
+            name = "-".join(direction)
+            raise DataError(f"{', '.join(files)}: no pair for the direction {name}; add {name}=FILE")
+    return pairs, cleaner.report()
+
+
+def unreversed(pairs: PairsByDirection, forward: Direction) -> Iterator[TextPair]:
+    """All pairs with the `forward` source first, whatever their direction."""
+    for direction, found in pairs.items():
+        yield from found if direction == forward else [(target, source) for source, target in found]
+
+
+def _placed(file: str, directions: Sequence[Direction], stated: Format | None) -> tuple[Direction | None, Location]:
+    """The direction that the user stated, if any, and the file."""
+    label, equals, rest = file.partition("=")
+    if not equals or Path(file).exists():
+        return None, locate(file, stated)
+    known = {"-".join(direction): direction for direction in directions}
+    if label not in known:
+        raise DataError(f"{file} is for the direction {label}, but what is prepared is {', '.join(known)}")
+    return known[label], locate(rest, stated)
+
+
+def _check_single(lines: Sequence[Line], location: Location, backward: Direction) -> None:
+    several = next((line for line in lines if isinstance(line, Pair) and len(line.targets) > 1), None)
+    if several:
+        name = "-".join(backward)
+        raise DataError(
+            f"{location} has several references in line {several.line:,}, so it cannot be reversed for {name}; "
+            f"add {name}=FILE, or prepare one direction only"
+        )
