@@ -33,7 +33,10 @@ def model_name(model: ServedModel) -> ModelName:
 
 def metric_reply(score: MetricScore) -> MetricReply:
     """A metric's score."""
-    return MetricReply(**asdict(score))
+    reply = MetricReply(score=score.score, signature=score.signature)
+    if score.low is not None:
+        reply.low, reply.high = score.low, score.high
+    return reply
 
 
 def translation_reply(
@@ -44,32 +47,37 @@ def translation_reply(
     references: list[str] | None,
 ) -> TranslationReply:
     """A translated text."""
-    scores = sentence_scores(translation.text, references) if references else {}
-    return TranslationReply(
+    reply = TranslationReply(
         text=translation.text,
         score=round(translation.score, _DIGITS),
         detected_source=translation.detected_source,
         hypotheses=[hypothesis_reply(h, model, alignment, details) for h in translation.hypotheses],
         quality=QualityReply(**asdict(translation.hypotheses[0].quality)),
-        bleu=metric_reply(scores["bleu"]) if scores else None,
-        chrf=metric_reply(scores["chrf"]) if scores else None,
     )
+    if references:
+        scores = sentence_scores(translation.text, references)
+        reply.bleu, reply.chrf = metric_reply(scores["bleu"]), metric_reply(scores["chrf"])
+    return reply
 
 
 def hypothesis_reply(
     hypothesis: TextHypothesis, model: ServedModel, alignment: AlignmentChoice, details: Collection[Detail]
 ) -> HypothesisReply:
-    """One hypothesis with what was asked for."""
+    """One hypothesis with what was asked for; what was not is not in the reply, rather than null."""
     first: Level = "pieces" if alignment == "pieces" else "words"
-    return HypothesisReply(
+    reply = HypothesisReply(
         text=hypothesis.text,
         score=round(hypothesis.score, _DIGITS),
         log_prob=round(hypothesis.log_prob, _DIGITS),
         length=hypothesis.length,
-        alignment=None if alignment == "none" else _alignment(hypothesis.alignment(first)),
-        alignment_pieces=_alignment(hypothesis.alignment("pieces")) if alignment == "both" else None,
-        tokens=_tokens(hypothesis, model, details) if details else None,
     )
+    if alignment != "none":
+        reply.alignment = _alignment(hypothesis.alignment(first))
+    if alignment == "both":
+        reply.alignment_pieces = _alignment(hypothesis.alignment("pieces"))
+    if details:
+        reply.tokens = _tokens(hypothesis, model, details)
+    return reply
 
 
 def _alignment(alignment: Alignment) -> AlignmentReply:

@@ -56,12 +56,25 @@ def _corpus_score(
     metric: Any, hypotheses: Sequence[str], references: Sequence[Sequence[str]], bootstrap: bool
 ) -> MetricScore:
     samples = {"n_bootstrap": BOOTSTRAP_SAMPLES} if bootstrap and len(hypotheses) > 1 else {}
+    _return_floats(metric)
     result = metric.corpus_score(list(hypotheses), _streams(hypotheses, references), **samples)
     score, signature = min(_HIGHEST[result.name], float(result.score)), str(metric.get_signature())
     if not samples:
         return MetricScore(score, signature)
     low, high = max(0.0, result._mean - result._ci), min(_HIGHEST[result.name], result._mean + result._ci)
     return MetricScore(score, signature, low, high)
+
+
+def _return_floats(metric: Any) -> None:
+    """Make a metric's scores Python floats: some are, some are NumPy's, and bootstrapping fails on the mixture."""
+    compute = metric._compute_score_from_stats
+
+    def compute_floats(stats: Any) -> Any:
+        result = compute(stats)
+        result.score = float(result.score)
+        return result
+
+    metric._compute_score_from_stats = compute_floats
 
 
 def _streams(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> list[list[str | None]]:

@@ -18,7 +18,7 @@ from service.settings import Settings
 router = APIRouter(tags=["evaluation"])
 
 
-@router.post("/score", response_model_exclude_none=True)
+@router.post("/score", response_model_exclude_unset=True)
 async def score(request: ScoreRequest, settings: SettingsDep, registry: RegistryDep) -> ScoreReply:
     """The log-probability and the alignment of translations that you bring."""
     texts, translations = (

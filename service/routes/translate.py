@@ -23,7 +23,7 @@ router = APIRouter(tags=["translation"])
 Outcome = Translation | InputError
 
 
-@router.post("/translate", response_model_exclude_none=True)
+@router.post("/translate", response_model_exclude_unset=True)
 async def translate(request: TranslateRequest, settings: SettingsDep, registry: RegistryDep) -> TranslateReply:
     """Translate one text or a list of texts, with alternatives, alignments and, given references, scores.
 
@@ -82,19 +82,18 @@ def _reply(
         else translation_reply(outcome, model, request.alignment, request.details, refs)
         for outcome, refs in zip(outcomes, own, strict=True)
     ]
-    scores = {}
-    if references:
-        texts = ["" if isinstance(outcome, InputError) else outcome.text for outcome in outcomes]
-        scores = corpus_scores(texts, references)
-    return TranslateReply(
+    reply = TranslateReply(
         translations=translations,
-        bleu=metric_reply(scores["bleu"]) if scores else None,
-        chrf=metric_reply(scores["chrf"]) if scores else None,
         model=model_name(model),
         timing=Timing(
             queue_ms=round(1000 * decoded.queue_seconds, 2), decode_ms=round(1000 * decoded.decode_seconds, 2)
         ),
     )
+    if references:
+        texts = ["" if isinstance(outcome, InputError) else outcome.text for outcome in outcomes]
+        scores = corpus_scores(texts, references)
+        reply.bleu, reply.chrf = metric_reply(scores["bleu"]), metric_reply(scores["chrf"])
+    return reply
 
 
 def _bad(error: InputError) -> TranslationReply:

@@ -1,5 +1,6 @@
 """The service over its HTTP interface: what it answers, and what it refuses and how."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from nmt import errors as library_errors
 from nmt.errors import EngineError, NmtError
 from nmt.search.engine import Engine
 from service.app import create_app
+from service.engine import DecodeThread
 from service.errors import STATUS, problem_of
 from service.settings import Settings
 
@@ -171,7 +173,8 @@ BAD = [
 def test_bad_requests_are_explained(client: TestClient, fields: dict[str, Any], status: int, detail: str) -> None:
     """As problem+json: what was wrong, what was given, what is allowed."""
     body = {"text": "Der Hund.", "source": "de", "target": "en", **fields}
-    response = client.post("/translate", json=body)
+    headers = {"content-type": "application/json"}
+    response = client.post("/translate", content=json.dumps(body), headers=headers)
     problem = response.json()
 
     assert response.status_code == problem["status"] == status
@@ -278,10 +281,12 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(tiny_folder: Path) -> N
         answers: list[int] = []
         waiting = threading.Thread(target=lambda: answers.append(client.post("/translate", json=body).status_code))
         waiting.start()
-        refused = until(lambda: client.post("/translate", json=body), lambda response: response.status_code == 429)
+        until(lambda: decoder_of(client)._pending, lambda pending: pending == 1)
+        refused = client.post("/translate", json=body)
         release.set()
         waiting.join()
 
+    assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) >= 1
     assert "try again later" in refused.json()["detail"]
     assert answers == [200]
@@ -359,7 +364,7 @@ def test_every_route_stands_with_and_without_the_prefix(client: TestClient) -> N
 def hold_up(client: TestClient) -> threading.Event:
     """Make every decode step wait until the event is set."""
     release = threading.Event()
-    decoder = client.app.state.registry.models[0].decoder  # type: ignore[attr-defined]
+    decoder = decoder_of(client)
     step = decoder._engine.step
 
     def waiting_step() -> object:
@@ -368,6 +373,12 @@ def hold_up(client: TestClient) -> threading.Event:
 
     decoder._engine.step = waiting_step
     return release
+
+
+def decoder_of(client: TestClient) -> DecodeThread:
+    """The decode thread of the only model."""
+    decoder: DecodeThread = client.app.state.registry.models[0].decoder  # type: ignore[attr-defined]
+    return decoder
 
 
 def until(action: Any, done: Any) -> Any:
