@@ -19,7 +19,29 @@ from nmt.model.seq2seq import Seq2Seq
 from nmt.package import Description, save_model_folder
 from nmt.text.tokenizer import TokenizerConfig, train_tokenizer
 
-WORDS = "the dog sleeps in a house and Tom does not know why der Hund schläft im Haus und weiß nicht warum".split()
+WORDS = [
+    "the",
+    "dog",
+    "sleeps",
+    "in",
+    "a",
+    "house",
+    "and",
+    "Tom",
+    "does",
+    "not",
+    "know",
+    "why",
+    "der",
+    "Hund",
+    "schläft",
+    "im",
+    "Haus",
+    "und",
+    "weiß",
+    "nicht",
+    "warum",
+]
 
 
 def made_up_lines(count: int, seed: int) -> list[str]:

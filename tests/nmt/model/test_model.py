@@ -114,7 +114,8 @@ def test_attention_scores_follow_their_formulas(score: str) -> None:
     formula = {
         "additive": lambda: [attention.energy @ torch.tanh(attention.query(q) + attention.key(x)) for x in h],
         "concat": lambda: [
-            attention.energy @ torch.tanh(torch.cat([attention.query.weight, attention.key.weight], 1) @ torch.cat([q, x]))
+            attention.energy
+            @ torch.tanh(torch.cat([attention.query.weight, attention.key.weight], 1) @ torch.cat([q, x]))
             for x in h
         ],
         "dot": lambda: [q @ x for x in h],

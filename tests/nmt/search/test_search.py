@@ -8,13 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from table import TableStepper
 
 from nmt.config import SearchConfig
 from nmt.search.engine import Engine, search_all
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import coverage_penalty, final_score, length_penalty
 from nmt.text.tokenizer import END
-from table import TableStepper
 
 LETTERS = (4, 5, 6)
 STEPPER = TableStepper()
@@ -115,7 +115,8 @@ def test_sentences_that_enter_a_running_batch_are_translated_as_alone(seed: int)
     """Random arrivals, each with settings of its own, in an engine with few rows; nothing is lost or doubled."""
     rng = random.Random(seed)
     work = [
-        (rng.choice(SOURCES), SearchConfig(beam_size=rng.randint(1, 4), max_length=rng.randint(1, 5))) for _ in range(12)
+        (rng.choice(SOURCES), SearchConfig(beam_size=rng.randint(1, 4), max_length=rng.randint(1, 5)))
+        for _ in range(12)
     ]
     engine, waiting = Engine(STEPPER, max_rows=9), list(range(len(work)))
     tickets: dict[int, int] = {}

@@ -1,0 +1,138 @@
+"""Cutting texts into sentences and putting them together again without losing anything between them."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from nmt.text.sentences import Sentence, join, split
+
+LANGUAGES = st.sampled_from(["de", "en", "fr", "ja", "xx"])
+LONGEST = 400
+LINE_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+
+texts = st.lists(
+    st.one_of(
+        st.sampled_from(
+            ["Dr. Müller", "z. B.", "Er kam.", "Hello!", "Why?", "3.50", "…", "。", "「はい。」", '"No."', "U.S."]
+        ),
+        st.sampled_from([" ", "  ", "\t", "\xa0", "\u3000", "\r\n", "\n\n", *LINE_BREAKS]),
+        st.text(max_size=6),
+        st.integers(1, 900).map(lambda n: "a" * n),
+        st.integers(1, 300).map(lambda n: "wort, " * n),
+    ),
+    max_size=10,
+).map("".join)
+
+
+@given(text=texts, language=LANGUAGES)
+@example(text="\n Eins.\r\n\n\tZwei!  Drei \n", language="de")
+def test_joining_the_sentences_gives_the_text(text: str, language: str) -> None:
+    """What stands between the sentences comes back, every space and line break of it."""
+    sentences = split(text, language)
+
+    joined, starts = join(text, sentences, [sentence.text for sentence in sentences])
+
+    assert joined == text
+    assert starts == [sentence.start for sentence in sentences]
+
+
+@given(text=texts, language=LANGUAGES)
+def test_a_sentence_stands_where_it_says(text: str, language: str) -> None:
+    """`text[start:end]` is the sentence, and sentences follow each other without overlap."""
+    sentences = split(text, language)
+    bounds = [bound for sentence in sentences for bound in (sentence.start, sentence.end)]
+
+    assert all(text[s.start : s.end] == s.text for s in sentences)
+    assert bounds == sorted(bounds)
+
+
+@given(text=texts, language=LANGUAGES)
+def test_between_sentences_there_is_only_white_space(text: str, language: str) -> None:
+    """Everything that can be translated is in a sentence."""
+    left, _ = join(text, sentences := split(text, language), [""] * len(sentences))
+
+    assert left.strip() == ""
+
+
+@given(text=texts, language=LANGUAGES)
+def test_a_sentence_is_not_empty_and_has_no_space_around_it_nor_line_break_in_it(text: str, language: str) -> None:
+    """A line break ends a sentence, and a sentence has something to translate."""
+    for sentence in split(text, language):
+        assert sentence.text
+        assert sentence.text == sentence.text.strip()
+        assert not set(sentence.text) & set(LINE_BREAKS)
+
+
+@given(text=texts, language=LANGUAGES)
+def test_no_sentence_is_longer_than_the_limit(text: str, language: str) -> None:
+    """Overlong sentences are cut, even where there is no space to cut at."""
+    assert all(len(sentence.text) <= LONGEST for sentence in split(text, language))
+
+
+@given(text=texts, translations=st.data())
+def test_each_translation_stands_where_join_says(text: str, translations: st.DataObject) -> None:
+    """The starts that `join` returns lead to the translations, whatever these are."""
+    sentences = split(text, "de")
+    own = translations.draw(st.lists(st.text(), min_size=len(sentences), max_size=len(sentences)))
+
+    joined, starts = join(text, sentences, own)
+
+    assert [joined[at : at + len(t)] for at, t in zip(starts, own, strict=True)] == own
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Dr. Müller wohnt in Berlin.", "de"),
+        ("Das kostet z. B. 3.50 Euro.", "de"),
+        ("Am 3. Oktober feiern wir.", "de"),
+        ("Mr. Smith met Dr. Jones.", "en"),
+    ],
+)
+def test_abbreviations_do_not_end_a_sentence(text: str, language: str) -> None:
+    """A full stop after an abbreviation or in a number stays inside."""
+    assert split(text, language) == [Sentence(text, 0, len(text))]
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "count"),
+    [("Er kam. Sie ging.", "de", 2), ("Why? Because! I see.", "en", 3), ("はい。いいえ。", "ja", 2)],
+)
+def test_sentences_are_told_apart(text: str, language: str, count: int) -> None:
+    """Full stops, question marks and exclamation marks end sentences, in scripts without spaces too."""
+    assert len(split(text, language)) == count
+
+
+def test_an_overlong_sentence_is_cut_after_a_clause() -> None:
+    """A comma is a better place than the middle of a phrase."""
+    clause = "und so ging es den ganzen lieben langen Tag weiter"
+    parts = split(", ".join([clause] * 10) + ".", "de")
+
+    assert len(parts) > 1
+    assert all(part.text.endswith(f"{clause},") for part in parts[:-1])
+
+
+def test_an_overlong_clause_is_cut_between_words() -> None:
+    """Without a comma, at least no word is cut."""
+    parts = split(" ".join(["wort"] * 200), "de")
+
+    assert len(parts) > 1
+    assert {word for part in parts for word in part.text.split()} == {"wort"}
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t\n", "\u3000\u2028"])
+def test_a_text_without_words_has_no_sentences(text: str) -> None:
+    """White space is kept by `join`, and is nothing to translate."""
+    assert split(text, "de") == []
+    assert join(text, [], []) == (text, [])
+
+
+def test_a_language_that_the_splitter_does_not_know_is_split_all_the_same() -> None:
+    """Rules that hold for most languages are better than none."""
+    assert [s.text for s in split("Tlhab? HIja!", "tlh")] == ["Tlhab?", "HIja!"]
+
+
+def test_joining_wants_a_translation_for_each_sentence() -> None:
+    """Too few translations are a bug of the caller, and are not passed over."""
+    with pytest.raises(ValueError, match="shorter"):
+        join("Eins. Zwei.", split("Eins. Zwei.", "de"), ["One."])

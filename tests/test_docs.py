@@ -1,0 +1,103 @@
+"""What the documents promise is there."""
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from nmt.cli import build
+from nmt.package import PRETRAINED
+from service.schemas import TranslateRequest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    """Relative links and pictures exist."""
+    targets = re.findall(r"\]\(([^)#]+)", document.read_text(encoding="utf-8"))
+    missing = [t for t in targets if not re.match(r"https?:", t) and not (document.parent / t).exists()]
+
+    assert missing == []
+
+
+def test_make_targets_exist() -> None:
+    """Each `make x` of the documents is in the Makefile."""
+    makefile = (ROOT / "Makefile").read_text()
+    named = {name for document in DOCUMENTS for name in re.findall(r"\bmake ([a-z][a-z-]+)\b", document.read_text())}
+    targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
+
+    assert {name for name in named if f"`make {name}" in README or name in ("serve", "test")} <= targets
+
+
+def test_commands_and_options_exist() -> None:
+    """Each `nmt x --option` of the README is known to the command line."""
+    app = build([])
+    known = {command.name: command for command in app.registered_commands}
+    for name, rest in re.findall(r"^(?:\.venv/bin/)?nmt ([a-z]+)(.*(?:\\\n.*)*)", README, flags=re.MULTILINE):
+        assert name in known, name
+        help_text = subprocess.run(
+            [sys.executable, "-m", "nmt", name, "--help"], capture_output=True, text=True, check=True
+        ).stdout
+        for option in re.findall(r"--[a-z-]+", rest):
+            assert option in help_text, f"nmt {name} {option}"
+
+
+def test_example_requests_are_valid() -> None:
+    """Every JSON body that the README sends to /translate is one."""
+    bodies = re.findall(r"-d '(\{.*?\})'", README, flags=re.DOTALL)
+
+    assert bodies
+    for body in bodies:
+        TranslateRequest.model_validate_json(body)
+
+
+def test_the_figures_of_the_model_in_the_box_are_those_of_its_card() -> None:
+    """The README's BLEU on the test sets is the one that was measured when the model was made."""
+    card = next(PRETRAINED.glob("*/README.md")).read_text()
+    for direction in ("en-de", "de-en"):
+        measured = re.search(rf"\| test \| {direction} \| ([0-9.]+) \| bleu", card)
+
+        assert measured
+        assert re.search(rf"\| {direction}.*\| {re.escape(measured[1])}", README), direction
+
+
+def test_the_pretrained_model_is_whole_and_attributed() -> None:
+    """Tatoeba and its licence are named in the card and in the README."""
+    card = next(PRETRAINED.glob("*/README.md")).read_text()
+
+    for text in (card, README):
+        assert "Tatoeba" in text
+        assert "CC BY 2.0 FR" in text
+
+
+def test_vendored_files_are_unchanged() -> None:
+    """They have the sums that stand beside them."""
+    vendor = ROOT / "service/web/vendor"
+    for line in (vendor / "SHA256SUMS").read_text().splitlines():
+        checksum, name = line.split()
+
+        assert hashlib.sha256((vendor / name).read_bytes()).hexdigest() == checksum
+
+
+def test_the_lock_file_pins_every_dependency() -> None:
+    """Each dependency of pyproject.toml has one exact version."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    names = {re.split(r"[<>=\[ ]", entry)[0].lower().replace("_", "-") for entry in wanted}
+    locked = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().splitlines())
+
+    assert names <= {name.lower().replace("_", "-") for name in locked}
+
+
+def test_the_api_example_of_the_readme_is_json() -> None:
+    """The reply that is shown parses."""
+    for block in re.findall(r"```json\n(.*?)```", README, flags=re.DOTALL):
+        json.loads(block)
