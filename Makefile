@@ -19,8 +19,8 @@ test: .venv/installed  ## the fast tests
 test-all: .venv/installed  ## the long ones as well
 	$(TEST) -m "not docker"
 
-test-docker:  ## build and start the image with a real engine, and ask it for a translation
-	docker/test.sh
+test-docker: .venv/installed  ## build and start the image with a real engine, and ask it for a translation
+	PYTHON=$(abspath $(BIN))/python docker/test.sh
 
 check: .venv/installed  ## style, types, import rules, and what the documents promise
 	$(BIN)/ruff check .

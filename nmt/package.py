@@ -76,7 +76,7 @@ def save_model_folder(
     """
     path.mkdir(parents=True, exist_ok=True)
     (path / _SUMS).unlink(missing_ok=True)
-    halves = {name: tensor.to("cpu", torch.float16).contiguous() for name, tensor in weights.items()}
+    halves = stored(weights)
     broken = sorted(name for name, tensor in halves.items() if not bool(torch.isfinite(tensor).all()))
     if broken:
         raise ModelFolderError(f"{broken[0]} has values that float16 cannot hold; the model was not written to {path}")
@@ -85,6 +85,11 @@ def save_model_folder(
     (path / "README.md").write_text(card, encoding="utf-8")
     tokenizer.save(path / _TOKENIZER)
     write_sums(path)
+
+
+def stored(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights as the folder holds them."""
+    return {name: tensor.to("cpu", torch.float16).contiguous() for name, tensor in weights.items()}
 
 
 def write_sums(path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from nmt.errors import TrainingError
 from nmt.model.seq2seq import Seq2Seq
-from nmt.package import Description, save_model_folder
+from nmt.package import Description, save_model_folder, stored
 from nmt.text.tokenizer import Tokenizer
 from training.averaging import around
 from training.batches import Batches
@@ -88,13 +88,13 @@ def _finish(
     dev = {direction: corpus.dev(direction) for direction in corpus.directions}
     results = {}
     for origin, weights in candidates.items():
-        model.load_weights(weights)
+        model.load_weights(stored(weights))  # what is scored is what will be shipped
         results[origin] = Validator(tokenizer, dev, whole).run(model)
     chosen = max(results, key=lambda origin: results[origin].metric(config.validation.metric))
     scores = {"dev": results[chosen].scores}
     test = {direction: rows for direction in corpus.directions if (rows := corpus.test(direction))}
     if test:
-        model.load_weights(candidates[chosen])
+        model.load_weights(stored(candidates[chosen]))
         scores["test"] = Validator(tokenizer, test, whole).run(model).scores
     description = Description(name=name, directions=corpus.directions, model=model.config)
     card = write_card(name, config, corpus, model, scores, chosen)

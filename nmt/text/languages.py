@@ -19,15 +19,15 @@ def detect(text: str, candidates: Sequence[str]) -> tuple[str, float]:
 
     Candidates that the detector does not know are passed over; a single candidate is the answer.
     """
-    known = tuple(sorted(code for code in candidates if _language(code)))
+    known = {language: code for code in sorted(candidates, reverse=True) if (language := _language(code))}
     if len(candidates) == 1:
         return candidates[0], 1.0
     if not known:
         raise InputError(f"source is auto, but none of {', '.join(candidates)} can be detected; name it", "source")
     if len(known) == 1:
-        return known[0], 1.0
-    best = _detector(known).compute_language_confidence_values(text)[0]
-    return best.language.iso_code_639_1.name.lower(), float(best.value)
+        return next(iter(known.values())), 1.0
+    best = _detector(frozenset(known)).compute_language_confidence_values(text)[0]
+    return known[best.language], float(best.value)
 
 
 def _language(code: str) -> Language | None:
@@ -36,6 +36,5 @@ def _language(code: str) -> Language | None:
 
 
 @lru_cache(maxsize=8)
-def _detector(codes: tuple[str, ...]) -> LanguageDetector:
-    languages = [language for code in codes if (language := _language(code))]
+def _detector(languages: frozenset[Language]) -> LanguageDetector:
     return LanguageDetectorBuilder.from_languages(*languages).build()
