@@ -74,12 +74,12 @@ def save_model_folder(
 
     Weights are stored in float16, which costs no measurable quality and halves the folder.
     """
-    path.mkdir(parents=True, exist_ok=True)
-    (path / _SUMS).unlink(missing_ok=True)
     halves = stored(weights)
     broken = sorted(name for name, tensor in halves.items() if not bool(torch.isfinite(tensor).all()))
     if broken:
         raise ModelFolderError(f"{broken[0]} has values that float16 cannot hold; the model was not written to {path}")
+    path.mkdir(parents=True, exist_ok=True)
+    (path / _SUMS).unlink(missing_ok=True)
     (path / "model.safetensors").write_bytes(save(halves))
     (path / "config.json").write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
     (path / "README.md").write_text(card, encoding="utf-8")
@@ -113,9 +113,12 @@ def _verify(path: Path) -> str:
         raise ModelFolderError(f"{path} has no {_SUMS}: it is no model folder, or was not written whole") from error
     except ValueError as error:
         raise ModelFolderError(f"{path / _SUMS} is damaged; get the model folder again") from error
-    for name in {"config.json", "model.safetensors", f"{_TOKENIZER}/tokenizer.json", *listed}:
+    vocabularies = (f"{_TOKENIZER}/{file.name}" for file in (path / _TOKENIZER).glob("*.model"))
+    for name in sorted({"config.json", "model.safetensors", f"{_TOKENIZER}/tokenizer.json", *vocabularies, *listed}):
         file = (path / name).resolve()
-        if name not in listed or not file.is_relative_to(path.resolve()) or not file.is_file():
+        if name not in listed:
+            raise ModelFolderError(f"{path / _SUMS} has no sum of {name}; get the model folder again")
+        if not file.is_relative_to(path.resolve()) or not file.is_file():
             raise ModelFolderError(f"{path} lacks {name}; get the model folder again")
         if _sha256(file.read_bytes()) != listed[name]:
             raise ModelFolderError(f"{path / name} was altered or damaged: its SHA-256 is not the one in {_SUMS}")

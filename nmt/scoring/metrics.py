@@ -18,7 +18,8 @@ _HIGHEST = {"BLEU": 100.0, "chrF2": 100.0, "TER": math.inf}
 
 @dataclass(frozen=True, slots=True)
 class MetricScore:
-    """A score from 0 to 100 (TER may exceed it), its sacreBLEU signature, and its 95 % bootstrap interval if asked."""
+    """A score from 0 to 100 (TER may exceed it), its sacreBLEU signature, and its 95 % bootstrap interval if asked;
+    the interval always contains the score."""
 
     score: float
     signature: str
@@ -62,7 +63,8 @@ def _corpus_score(
     if not samples:
         return MetricScore(score, signature)
     low, high = max(0.0, result._mean - result._ci), min(_HIGHEST[result.name], result._mean + result._ci)
-    return MetricScore(score, signature, low, high)
+    # sacreBLEU's interval is around the mean of the samples, which for few sentences may be far from the score.
+    return MetricScore(score, signature, min(score, low), max(score, high))
 
 
 def _return_floats(metric: Any) -> None:
@@ -84,8 +86,10 @@ def _streams(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> 
             f"there are {len(references)} lists of references for {len(hypotheses)} translations; one each is wanted",
             "references",
         )
+    if not hypotheses:
+        raise InputError("there are no translations to score; at least one is wanted")
     for number, own in enumerate(references):
         if not own:
             raise InputError(f"translation {number} has no reference; at least one is wanted", "references")
-    most = max((len(own) for own in references), default=1)
+    most = max(len(own) for own in references)
     return [[own[i] if i < len(own) else None for own in references] for i in range(most)]

@@ -119,7 +119,7 @@ data = "Made up for a test."
     )
     nmt(
         *("prepare", tmp_path / "corpus.tsv", "--source", "xx", "--target", "yy", "--output", tmp_path / "data"),
-        *("--vocabulary-size", 400, "--dev-size", 20, "--test-size", 20),
+        *("--vocabulary-size", 360, "--dev-size", 20, "--test-size", 20),
     )
     train = ("train", tmp_path / "recipe.toml", "--output", tmp_path / "run")
     first, second = nmt(*train).stderr, nmt(*train).stderr

@@ -56,7 +56,14 @@ def test_coverage_is_a_share(weights: list[list[float]]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["no no no", "well no no no", "of the of the of the", "a b c a b c a b c", "a b c d a b c d a b c d e", "so . so . so ."],
+    [
+        "no no no",
+        "well no no no",
+        "of the of the of the",
+        "a b c a b c a b c",
+        "a b c d a b c d a b c d e",
+        "so . so . so .",
+    ],
 )
 def test_a_run_that_stands_three_times_is_a_repetition(text: str) -> None:
     """Runs of one to four words count, wherever they stand."""
@@ -64,7 +71,9 @@ def test_a_run_that_stands_three_times_is_a_repetition(text: str) -> None:
     assert quality(SURE, ONE_WORD, text.split()).repetition
 
 
-@pytest.mark.parametrize("text", ["", "no", "no no", "no no yes no no", "a b a b a", ". . .", "? ! ? ! ? !", "a b c d e " * 3])
+@pytest.mark.parametrize(
+    "text", ["", "no", "no no", "no no yes no no", "a b a b a", ". . .", "? ! ? ! ? !", "a b c d e " * 3]
+)
 def test_what_stands_twice_or_is_made_of_signs_is_no_repetition(text: str) -> None:
     """Emphasis and an ellipsis are legitimate, and runs of five words are not looked for."""
     assert not repeats(text.split())
