@@ -34,10 +34,10 @@ def describe(error: ValidationError, config: type[BaseModel]) -> str:
             lines.append(f"unknown key {key!r}; known here: {', '.join(_known_keys(config, problem['loc']))}")
         elif problem["type"] == "missing":
             lines.append(f"{key} is missing")
-        elif key:
-            lines.append(f"{key} is {problem['input']!r}: {problem['msg']}")
+        elif problem["type"] == "value_error":  # from a check of our own, which says what was given
+            lines.append(": ".join(filter(None, [key, problem["msg"].removeprefix("Value error, ")])))
         else:
-            lines.append(problem["msg"].removeprefix("Value error, "))
+            lines.append(f"{key} is {problem['input']!r}: {problem['msg']}")
     return "; ".join(lines)
 
 
