@@ -25,9 +25,10 @@ start_engine() {
     logs=$(mktemp)
     dockerd >"$logs" 2>&1 &
     engine=$!
-    trap 'kill "$engine"; wait "$engine" || true; rm -f "$logs"' EXIT
+    trap 'kill "$engine" 2>/dev/null && wait "$engine" || true; rm -f "$logs"' EXIT
     for _ in $(seq 60); do
         engine_answers && return
+        kill -0 "$engine" 2>/dev/null || break
         sleep 1
     done
     tail -n 20 "$logs"

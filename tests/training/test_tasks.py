@@ -12,8 +12,7 @@ from nmt.translator import Translator
 
 SCORES = ("additive", "dot", "scaled_dot", "general", "concat")
 WIRINGS = ("deep", "input_feeding", "conditional")
-FAST = {*(("deep", score) for score in SCORES), ("input_feeding", "additive"), ("conditional", "additive")}
-UPDATES = 700
+UPDATES = 1100
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +21,8 @@ def tokenizer() -> Tokenizer:
     return letter_tokenizer()
 
 
-@pytest.mark.parametrize(
-    ("wiring", "score"),
-    [
-        pytest.param(wiring, score, marks=() if (wiring, score) in FAST else pytest.mark.slow)
-        for wiring in WIRINGS
-        for score in SCORES
-    ],
-)
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("wiring", WIRINGS)
 def test_copy_and_reverse_are_learned_and_the_attention_shows_it(
     wiring: str, score: str, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
