@@ -37,6 +37,7 @@ start_engine() {
 
 choose_base_image() {
     [ -z "${BASE_IMAGE:-}" ] || return 0
+    [ -z "${NEW_BASE_IMAGE:-}" ] || docker image rm --force nmt-base nmt-base:build >/dev/null 2>&1 || true
     have nmt-base:build || have python:3.11-slim || docker pull --quiet python:3.11-slim || make_base_image
     ! have nmt-base:build || export BASE_IMAGE=nmt-base BUILD_IMAGE=nmt-base:build
 }
