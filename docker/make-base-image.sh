@@ -36,15 +36,14 @@ make_base() {
 }
 
 make_build_image() {
-    local context=$work/build name value certificates
+    local context=$work/build name value
     mkdir -p "$context/etc"
     echo '[global]' >"$context/etc/pip.conf"
     for name in cert index-url find-links trusted-host timeout; do
         value=$(pip_setting "$name")
         [ -z "$value" ] || echo "$name = $value" >>"$context/etc/pip.conf"
     done
-    certificates=$(pip_setting cert)
-    for value in $certificates $(pip_setting find-links); do
+    for value in $(pip_setting cert) $(pip_setting find-links); do
         [ ! -e "$value" ] || copy_into "$context" "$value"
     done
     printf 'FROM %s\nCOPY . /\n' "$tag" >"$work/Dockerfile"
