@@ -1,7 +1,6 @@
 """What the documents promise is there."""
 
 import hashlib
-import json
 import re
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import pytest
 
 from nmt.cli import build
 from nmt.package import PRETRAINED
-from service.schemas import TranslateRequest
+from service.schemas import TranslateReply, TranslateRequest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -98,6 +97,7 @@ def test_the_lock_file_pins_every_dependency() -> None:
 
 
 def test_the_api_example_of_the_readme_is_json() -> None:
-    """The reply that is shown parses."""
-    for block in re.findall(r"```json\n(.*?)```", README, flags=re.DOTALL):
-        json.loads(block)
+    """The reply that is shown parses, and has the fields of a reply."""
+    (block,) = re.findall(r"```json\n(.*?)```", README, flags=re.DOTALL)
+
+    assert TranslateReply.model_validate_json(block).translations[0].hypotheses[0].alignment

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from table import TableStepper
@@ -214,12 +213,3 @@ def test_weights_of_every_hypothesis_sum_to_one() -> None:
         for hypothesis in found:
             assert hypothesis.weights.shape[0] == len(hypothesis.pieces)
             assert np.allclose(hypothesis.weights.sum(axis=1), 1, atol=1e-5)
-
-
-def test_search_leaves_no_gradient_behind() -> None:
-    """Search runs in inference mode."""
-    engine = Engine(STEPPER)
-    engine.submit(SOURCES[0], SearchConfig(max_length=2))
-    with torch.enable_grad():
-        engine.step()
-        assert torch.is_grad_enabled()
