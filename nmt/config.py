@@ -80,6 +80,8 @@ class ModelConfig(Config):
     embedding_dropout: float = Field(0.3, ge=0, lt=1)
     layer_dropout: float = Field(0.3, ge=0, lt=1, description="between recurrent layers")
     output_dropout: float = Field(0.3, ge=0, lt=1)
+    word_dropout: float = Field(0.0, ge=0, lt=1, description="whole pieces that are not seen, on both sides")
+    recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="of hidden states, the same units at all steps")
 
     @model_validator(mode="after")
     def _fit(self) -> Self:

@@ -1,19 +1,27 @@
 """Recurrent layers: whole sequences in one fused kernel, or one step by hand with the same weights."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from nmt.model.dropout import Dropout
+from nmt.model.recurrence import lstm
 
 
 class LSTMLayer(nn.Module):
     """One layer in one direction (Hochreiter & Schmidhuber 1997; gates in the order input, forget, cell, output).
 
-    Padding must be at the end: the outputs before it do not depend on it.
+    Padding must be at the end: the outputs before it do not depend on it. `recurrent_dropout` zeroes the same units of
+    the hidden state before each step of a sentence (Gal & Ghahramani 2016, section 4.2).
     """
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
+    def __init__(self, input_size: int, hidden_size: int, recurrent_dropout: float = 0.0) -> None:
         super().__init__()
         self.lstm = nn.LSTM(input_size, hidden_size, batch_first=True)
+        self.recurrent_dropout = Dropout(recurrent_dropout)
         self._initialize(hidden_size)
 
     def _initialize(self, hidden_size: int) -> None:
@@ -27,37 +35,79 @@ class LSTMLayer(nn.Module):
             input_bias.zero_()
             input_bias[hidden_size : 2 * hidden_size].fill_(1.0)
 
-    def forward(self, inputs: Tensor, hidden: Tensor | None = None, cell: Tensor | None = None) -> Tensor:
-        """inputs (B, T, I), first state (B, H) each, zeros if left out. Returns the outputs (B, T, H)."""
-        state = None if hidden is None or cell is None else (hidden.unsqueeze(0), cell.unsqueeze(0))
-        outputs: Tensor = self.lstm(inputs, state)[0]
-        return outputs
+    def forward(self, inputs: Tensor, hidden: Tensor, cell: Tensor) -> Tensor:
+        """inputs (B, T, I), first state (B, H) each. Returns the outputs (B, T, H)."""
+        return run([self], [inputs], hidden.unsqueeze(0), cell.unsqueeze(0))[0]
 
-    def step(self, inputs: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        """inputs (..., I), state (..., H) each. Returns the next hidden and cell state.
+    def kept(self, hidden: Tensor) -> Tensor | None:
+        """Factors (B, H) for all hidden states of B sentences, of which `hidden` (B, H) is one; None: leave them."""
+        if not self.training or not self.recurrent_dropout.dropped_bytes:
+            return None
+        factors: Tensor = self.recurrent_dropout(torch.ones_like(hidden))
+        return factors
+
+    def step(self, inputs: Tensor, hidden: Tensor, cell: Tensor, kept: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """inputs (..., I), state and `kept` (..., H) each. Returns the next hidden and cell state.
 
         By hand, because `nn.LSTM` repacks its weights at every call, which costs more than one step does.
         """
         input_weights, recurrent_weights, input_bias, recurrent_bias = self.lstm.parameters()
         gates = functional.linear(inputs, input_weights, input_bias)
-        gates = gates + functional.linear(hidden, recurrent_weights, recurrent_bias)
+        recurrent_inputs = hidden if kept is None else hidden * kept
+        gates = gates + functional.linear(recurrent_inputs, recurrent_weights, recurrent_bias)
         input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=-1)
         cell = torch.sigmoid(forget_gate) * cell + torch.sigmoid(input_gate) * torch.tanh(candidate)
         return torch.sigmoid(output_gate) * torch.tanh(cell), cell
 
 
+def run(layers: Sequence[LSTMLayer], inputs: Sequence[Tensor], hidden: Tensor, cell: Tensor) -> list[Tensor]:
+    """Run each layer on its inputs (B, T, I), from its part of the first states (D, B, H). Outputs (B, T, H) each.
+
+    Our own recurrence where it is the fastest, or where no library can keep the same units dropped; else the one of
+    oneDNN or cuDNN behind `nn.LSTM`.
+    """
+    kept = [layer.kept(state) for layer, state in zip(layers, hidden, strict=True)]
+    device = inputs[0].device.type
+    if any(factors is not None for factors in kept) or (device == "cpu" and torch.is_autocast_enabled(device)):
+        return _run_together(layers, inputs, (hidden, cell), kept)
+    outputs = zip(layers, inputs, hidden, cell, strict=True)
+    return [layer.lstm(own, (h.unsqueeze(0), c.unsqueeze(0)))[0] for layer, own, h, c in outputs]
+
+
+def _run_together(
+    layers: Sequence[LSTMLayer],
+    inputs: Sequence[Tensor],
+    state: tuple[Tensor, Tensor],
+    kept: Sequence[Tensor | None],
+) -> list[Tensor]:
+    """All layers in one recurrence, which wants time before batch, and one type for all that it multiplies."""
+    device = inputs[0].device.type
+    narrow = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else inputs[0].dtype
+    stacked = torch.stack([own.transpose(0, 1) for own in inputs]).to(narrow)
+    input_weights, recurrent_weights, *biases = (
+        torch.stack(own).to(narrow) for own in zip(*(layer.lstm.parameters() for layer in layers), strict=True)
+    )
+    weights = input_weights, recurrent_weights, biases[0] + biases[1]
+    factors = None if kept[0] is None else torch.stack([own for own in kept if own is not None]).to(narrow)
+    hidden, cell = state
+    outputs = lstm(stacked, weights, (hidden.to(narrow), cell.to(torch.promote_types(narrow, torch.float32))), factors)
+    return [own.transpose(0, 1) for own in outputs]
+
+
 class BidirectionalLayer(nn.Module):
     """A forward and a backward layer side by side, whose outputs never see the padding."""
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
+    def __init__(self, input_size: int, hidden_size: int, recurrent_dropout: float = 0.0) -> None:
         super().__init__()
-        self.left_to_right = LSTMLayer(input_size, hidden_size)
-        self.right_to_left = LSTMLayer(input_size, hidden_size)
+        self.left_to_right = LSTMLayer(input_size, hidden_size, recurrent_dropout)
+        self.right_to_left = LSTMLayer(input_size, hidden_size, recurrent_dropout)
 
     def forward(self, inputs: Tensor, backward_order: Tensor) -> Tensor:
         """inputs (B, S, I), backward_order (B, S) from `reversal`. Returns (B, S, 2H)."""
-        reversed_outputs = self.right_to_left(reorder(inputs, backward_order))
-        return torch.cat([self.left_to_right(inputs), reorder(reversed_outputs, backward_order)], dim=-1)
+        zeros = inputs.new_zeros(2, len(inputs), self.left_to_right.lstm.hidden_size)
+        both = [self.left_to_right, self.right_to_left]
+        forward, backward = run(both, [inputs, reorder(inputs, backward_order)], zeros, zeros)
+        return torch.cat([forward, reorder(backward, backward_order)], dim=-1)
 
 
 def reversal(lengths: Tensor, size: int) -> Tensor:
@@ -72,5 +122,21 @@ def reversal(lengths: Tensor, size: int) -> Tensor:
 
 
 def reorder(sequence: Tensor, order: Tensor) -> Tensor:
-    """sequence (B, S, F), order (B, S) → the sequence with its positions in that order."""
-    return sequence.gather(1, order.unsqueeze(-1).expand(-1, -1, sequence.size(-1)))
+    """sequence (B, S, F), order (B, S), its own inverse → the sequence with its positions in that order."""
+    reordered: Tensor = _Reorder.apply(sequence, order)  # type: ignore[no-untyped-call]
+    return reordered
+
+
+class _Reorder(torch.autograd.Function):
+    """The gradient is put in order by the same gather; a general one would be scattered, which is slower."""
+
+    @staticmethod
+    def forward(ctx: Any, sequence: Tensor, order: Tensor) -> Tensor:
+        ctx.save_for_backward(order)
+        sentences = torch.arange(len(order), device=order.device).unsqueeze(1)
+        return sequence[sentences, order]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (order,) = ctx.saved_tensors
+        return reorder(gradients[0], order), None

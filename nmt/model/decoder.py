@@ -1,5 +1,6 @@
 """The decoder: target pieces so far in, a vector for the next one out, with the attention that went into it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -44,7 +45,7 @@ class Decoder(nn.Module):
         extra = {"deep": 0, "input_feeding": config.embedding_size, "conditional": memory_size}[self.wiring]
         above = size + (memory_size if self.wiring == "deep" else 0)
         sizes = [config.embedding_size + extra] + [above] * (self.depth - 1)
-        self.layers = nn.ModuleList(LSTMLayer(input_size, size) for input_size in sizes)
+        self.layers = nn.ModuleList(LSTMLayer(input_size, size, config.recurrent_dropout) for input_size in sizes)
         norm = nn.LayerNorm if config.layer_norm else nn.Identity
         self.norms = nn.ModuleList(norm(size) for _ in sizes)
         self.attention = Attention(config)
@@ -66,9 +67,9 @@ class Decoder(nn.Module):
         """
         if self.wiring == "deep":
             return self._forward_deep(embedded, memory, state)
-        outputs, weights = [], []
+        outputs, weights, kept = [], [], self._kept(state)
         for position in range(embedded.size(1)):
-            output, weight, state = self.step(embedded[:, position : position + 1], memory, state)
+            output, weight, state = self.step(embedded[:, position : position + 1], memory, state, kept)
             outputs.append(output)
             weights.append(weight)
         return torch.cat(outputs, dim=1), torch.cat(weights, dim=1)
@@ -82,8 +83,10 @@ class Decoder(nn.Module):
             outputs = self._join(depth, self.layers[depth](inputs, hidden[depth], cell[depth]), outputs)
         return self._read_out(outputs, context), weights
 
-    def step(self, embedded: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor, DecoderState]:
-        """One piece for each of K rows a sentence: embedded (B, K, E).
+    def step(
+        self, embedded: Tensor, memory: Memory, state: DecoderState, kept: Sequence[Tensor | None] = ()
+    ) -> tuple[Tensor, Tensor, DecoderState]:
+        """One piece for each of K rows a sentence: embedded (B, K, E); `kept`: what dropout leaves of hidden states.
 
         Returns the attentional vectors (B, K, E), the weights (B, K, S) and the next state.
         """
@@ -100,12 +103,16 @@ class Decoder(nn.Module):
                 inputs = torch.cat([outputs, context], dim=-1) if self.wiring == "deep" else outputs
                 inputs = self.layer_dropout(inputs)
             layer = cast(LSTMLayer, self.layers[depth])
-            hidden[depth], cell[depth] = layer.step(inputs, hidden[depth], cell[depth])
+            hidden[depth], cell[depth] = layer.step(inputs, hidden[depth], cell[depth], kept[depth] if kept else None)
             outputs = self._join(depth, hidden[depth], outputs)
             if depth == self._asking:
                 context, weights = self.attention(outputs, memory)
         output = self._read_out(outputs, context)
         return output, weights, DecoderState(torch.stack(hidden), torch.stack(cell), output)
+
+    def _kept(self, state: DecoderState) -> list[Tensor | None]:
+        """What recurrent dropout leaves of each layer's hidden states in a whole sentence."""
+        return [cast(LSTMLayer, layer).kept(hidden) for layer, hidden in zip(self.layers, state.hidden, strict=True)]
 
     def _join(self, depth: int, outputs: Tensor, below: Tensor) -> Tensor:
         """What leaves a layer: its outputs, normalized, above the first with the shortcut, if the config asks."""

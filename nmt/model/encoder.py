@@ -28,7 +28,9 @@ class Encoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         sizes = [config.embedding_size] + [config.memory_size] * (config.encoder_layers - 1)
-        self.layers = nn.ModuleList(BidirectionalLayer(size, config.encoder_size) for size in sizes)
+        self.layers = nn.ModuleList(
+            BidirectionalLayer(size, config.encoder_size, config.recurrent_dropout) for size in sizes
+        )
         norm = nn.LayerNorm if config.layer_norm else nn.Identity
         self.norms = nn.ModuleList(norm(config.memory_size) for _ in sizes)
         self.dropout = Dropout(config.layer_dropout)

@@ -32,10 +32,11 @@ class Seq2Seq(nn.Module):
         if config.tying != "none":
             self.output.weight = self.target_embedding.weight
         self.embedding_dropout = Dropout(config.embedding_dropout)
+        self.word_dropout = Dropout(config.word_dropout)
 
     def encode(self, source: Tensor, lengths: Tensor) -> tuple[Memory, DecoderState]:
         """source (B, S) ids, padded at the end; lengths (B,). Returns the memory and the decoder's first state."""
-        embedded = self.embedding_dropout(self._embed(self.source_embedding, source))
+        embedded = self._embed(self.source_embedding, source)
         values, summary = self.encoder(embedded, lengths)
         mask = torch.arange(source.size(1), device=source.device) < lengths.unsqueeze(1)
         return self.decoder.attention.memory(values, mask), self.decoder.start(summary)
@@ -47,13 +48,13 @@ class Seq2Seq(nn.Module):
         nothing, and the attention weights (B, T, S).
         """
         memory, state = self.encode(source, lengths)
-        embedded = self.embedding_dropout(self._embed(self.target_embedding, target))
+        embedded = self._embed(self.target_embedding, target)
         vectors: tuple[Tensor, Tensor] = self.decoder(embedded, memory, state)
         return vectors
 
     def step(self, pieces: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor, DecoderState]:
         """pieces (B, K): the last piece of each row. Returns logits (B, K, V), weights (B, K, S) and the next state."""
-        embedded = self.embedding_dropout(self._embed(self.target_embedding, pieces))
+        embedded = self._embed(self.target_embedding, pieces)
         vectors, weights, state = self.decoder.step(embedded, memory, state)
         return self.logits(vectors), weights, state
 
@@ -81,9 +82,14 @@ class Seq2Seq(nn.Module):
                 parameter.copy_(weights[name])
 
     def _embed(self, embedding: nn.Embedding, pieces: Tensor) -> Tensor:
-        """Rows of the table, brought to unit scale: tied tables are small enough to be output weights."""
-        vectors: Tensor = embedding(pieces)
-        return vectors * math.sqrt(self.config.embedding_size)
+        """Rows of the table, brought to unit scale: tied tables are small enough to be output weights.
+
+        In training, single features are dropped, and whole pieces (Sennrich & Zhang 2019, section 3.2).
+        """
+        vectors: Tensor = self.embedding_dropout(embedding(pieces) * math.sqrt(self.config.embedding_size))
+        if self.training and self.word_dropout.dropped_bytes:
+            vectors = vectors * self.word_dropout(vectors.new_ones(*pieces.shape, 1))
+        return vectors
 
 
 def _embedding(vocabulary: int, size: int) -> nn.Embedding:
