@@ -54,6 +54,16 @@ class TrainingConfig(Config):
     adam_betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = Field(0.0, ge=0)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
+    subword_sampling: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="how words are cut at random: unigram alpha, 0.2 to 0.5, or BPE dropout, 0.1; 0: never",
+    )
+    consistency: float = Field(
+        0.0, ge=0, description="weight that pulls two passes with other units dropped together (the α of R-Drop)"
+    )
+    scheduled_sampling: float = Field(0.0, ge=0, le=1, description="share of target inputs that the model says itself")
     clip_norm: float = Field(1.0, gt=0)
     save_every: int = Field(500, ge=1, description="updates between two saves of all that a resume needs")
     model: dict[str, Any] = Field(default_factory=dict)

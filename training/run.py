@@ -17,6 +17,7 @@ from training.config import TrainingConfig
 from training.corpus.prepared import PreparedCorpus
 from training.loggers import JsonLines, Logger, SampleFile, TensorBoard, Terminal
 from training.run_state import Progress, write_atomically
+from training.sampling import SubwordSampler
 from training.trainer import Trainer
 from training.validation import ValidationResult, Validator
 
@@ -51,7 +52,8 @@ def run_training(config: TrainingConfig, name: str, folder: Path) -> Outcome:
         TensorBoard(folder / "tensorboard"),
         Terminal(config.updates),
     ]
-    trainer = Trainer(config, model, batches, validator, folder, loggers)
+    sampler = SubwordSampler(tokenizer, config.subword_sampling) if config.subword_sampling else None
+    trainer = Trainer(config, model, batches, validator, folder, loggers, sampler)
     progress = trainer.run()
     if trainer.interrupted:
         return Outcome(progress, None)

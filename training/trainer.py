@@ -12,13 +12,13 @@ from torch import Tensor
 
 from nmt.errors import TrainingError
 from nmt.model.seq2seq import Seq2Seq
-from nmt.text.tokenizer import PAD
 from training.averaging import Checkpoints
 from training.batches import Batch, Batches
 from training.config import TrainingConfig
 from training.loggers import Logger, UpdateReport
-from training.loss import smoothed_cross_entropy
+from training.objective import batch_loss
 from training.run_state import Progress, load_state, optimizer_tensors, restore_optimizer, save_state
+from training.sampling import SubwordSampler
 from training.schedule import learning_rate
 from training.validation import Validator
 
@@ -36,8 +36,10 @@ class Trainer:
         validator: Validator,
         folder: Path,
         loggers: list[Logger],
+        sampler: SubwordSampler | None = None,
     ) -> None:
         self.config, self.batches, self.validator, self.loggers = config, batches, validator, loggers
+        self.sampler = sampler
         self.device = choose_device(config)
         self.model = model.to(self.device)
         self.optimizer = torch.optim.AdamW(
@@ -77,7 +79,10 @@ class Trainer:
             rows = self.batches.epoch(self.config.seed, self.progress.epoch)
             for number in range(self.progress.batch, len(rows)):
                 self.progress.batch = number + 1
-                yield self.batches.batch(rows[number]).to(self.device)
+                batch = self.batches.batch(rows[number])
+                if self.sampler is not None:
+                    batch = self.sampler.sample(batch, (self.config.seed, self.progress.epoch, number))
+                yield batch.to(self.device)
             self.progress.epoch, self.progress.batch = self.progress.epoch + 1, 0
 
     def _update(self, batch: Batch) -> UpdateReport:
@@ -97,13 +102,9 @@ class Trainer:
         return UpdateReport(loss.item() / pieces, likelihood.item() / pieces, norm.item(), rate, pieces, finite)
 
     def _loss(self, batch: Batch) -> tuple[Tensor, Tensor, int]:
-        """Summed loss and negative log-likelihood of a batch, and its target pieces; padding never meets the logits."""
+        """Summed loss and negative log-likelihood of a batch, and its target pieces."""
         with self._autocast():
-            vectors, _ = self.model(batch.source, batch.lengths, batch.target_in)
-            real = batch.target_out != PAD
-            targets = batch.target_out[real]
-            logits = self.model.logits(vectors[real])
-            return *smoothed_cross_entropy(logits, targets, self.config.label_smoothing), len(targets)
+            return *batch_loss(self.model, batch, self.config), batch.target_pieces
 
     def _autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, self._autocast_type, enabled=self._autocast_type != torch.float32)

@@ -98,7 +98,7 @@ class Validator:
             batch = self._batches.batch(rows).to(device)
             vectors, _ = model(batch.source, batch.lengths, batch.target_in)
             real = batch.target_out != PAD
-            _, likelihood = smoothed_cross_entropy(model.logits(vectors[real]), batch.target_out[real], 0.0)
+            _, likelihood = smoothed_cross_entropy(vectors[real], model.output, batch.target_out[real])
             total, pieces = total + likelihood.item(), pieces + int(real.sum())
         return total / pieces
 

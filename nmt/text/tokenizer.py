@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Literal, Self
 
 import sentencepiece
@@ -19,6 +20,7 @@ PAD, UNKNOWN, BEGIN, END = 0, 1, 2, 3
 
 _BYTE_PIECES = 256
 Span = tuple[int, int]
+Side = Literal["source", "target"]
 
 
 class TokenizerConfig(Config):
@@ -101,6 +103,27 @@ class Tokenizer:
         """`encode_target` of many texts, ids only: for training."""
         return [[*ids, END] for ids in self._target.encode(self._normalized(texts))]
 
+    def resample(self, sentences: Sequence[Sequence[int]], side: Side, alpha: float, seed: int) -> list[list[int]]:
+        """The same texts cut into other pieces at random (Kudo 2018, section 3; BPE: Provilkov et al. 2020).
+
+        `alpha`: for unigram the smoothing, where smaller is wilder; for BPE the share of merges that are left out.
+        Tag and end of sentence stay. The same seed gives the same pieces.
+        """
+        processor = self._source if side == "source" else self._target
+        tags = [len(ids) > 0 and processor.is_control(ids[0]) and ids[0] != END for ids in sentences]
+        texts = processor.decode([list(ids[tag:-1]) for ids, tag in zip(sentences, tags, strict=True)])
+        sampled: list[list[int]] = []
+
+        def sample() -> None:
+            sentencepiece.set_random_generator_seed(seed)
+            sampled.extend(processor.encode(texts, enable_sampling=True, alpha=alpha, nbest_size=-1, num_threads=1))
+
+        # SentencePiece seeds a thread's random numbers once, when the thread draws its first: so each seed has its own.
+        thread = Thread(target=sample)
+        thread.start()
+        thread.join()
+        return [[*ids[:tag], *own, END] for ids, tag, own in zip(sentences, tags, sampled, strict=True)]
+
     def decode(self, ids: Sequence[int]) -> Pieces:
         """The text of target ids, and where in it each piece stands; special ids stand for nothing."""
         visible = [i for i in ids if i > END]
@@ -166,7 +189,7 @@ def train_tokenizer(
     return Tokenizer(config, languages, models)
 
 
-_SIDES = ("source", "target")
+_SIDES: tuple[Side, ...] = ("source", "target")
 
 
 def _train(lines: list[str], languages: Sequence[str], config: TokenizerConfig) -> bytes:

@@ -19,7 +19,6 @@ from training.averaging import Checkpoints, around
 from training.batches import Batches
 from training.config import TrainingConfig, read_recipe
 from training.loggers import JsonLines, UpdateReport
-from training.loss import smoothed_cross_entropy
 from training.run_state import Progress, load_state, save_state, write_atomically
 from training.schedule import learning_rate
 from training.trainer import Trainer, choose_device, choose_precision
@@ -180,21 +179,6 @@ def test_padding_is_little() -> None:
     padded = sum(batches.batch(rows).target_out.numel() for rows in batches.epoch(1, 0))
 
     assert 1 - batches.target_pieces / padded < 0.05
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_loss_and_gradient_equal_the_library(smoothing: float) -> None:
-    """The same as `torch.nn.functional.cross_entropy`; the likelihood is the loss without smoothing."""
-    torch.manual_seed(0)
-    logits, targets = torch.randn(5, 7, dtype=torch.float64, requires_grad=True), torch.randint(0, 7, (5,))
-    expected = torch.nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")
-    plain = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
-    loss, likelihood = smoothed_cross_entropy(logits, targets, smoothing)
-
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
-    assert likelihood.item() == pytest.approx(plain.item(), rel=1e-5)
-    (gradient,), (wanted,) = (torch.autograd.grad(value, logits) for value in (loss, expected))
-    assert torch.allclose(gradient, wanted, atol=1e-6)
 
 
 def test_learning_rate_rises_stays_and_falls_to_zero() -> None:

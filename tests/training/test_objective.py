@@ -1,0 +1,112 @@
+"""The loss against the library's, and what each regularizer does to it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nmt.config import ModelConfig
+from nmt.model.seq2seq import Seq2Seq
+from nmt.text.tokenizer import PAD
+from training.batches import Batch, Batches
+from training.config import TrainingConfig
+from training.loss import smoothed_cross_entropy
+from training.objective import batch_loss
+
+N, E, V = 1102, 5, 7  # more rows than a chunk holds, and an even number of them
+
+
+def layer_and_rows() -> tuple[nn.Linear, Tensor, Tensor]:
+    """In double precision."""
+    torch.manual_seed(0)
+    vectors = torch.randn(N, E, dtype=torch.float64, requires_grad=True)
+    return nn.Linear(E, V).double(), vectors, torch.randint(0, V, (N,))
+
+
+def small_model(**dropouts: float) -> Seq2Seq:
+    """In training mode; drops nothing but what is asked for."""
+    torch.manual_seed(0)
+    nothing = {"embedding_dropout": 0.0, "layer_dropout": 0.0, "output_dropout": 0.0}
+    sizes = {"embedding_size": 8, "encoder_size": 8, "decoder_size": 16, "attention_size": 8}
+    return Seq2Seq(ModelConfig(source_vocabulary=23, target_vocabulary=23, **sizes, **{**nothing, **dropouts}))
+
+
+def small_batch() -> Batch:
+    """Two sentences of unlike length."""
+    batches = Batches([[9, 8, 3], [7, 6, 5, 3]], [[9, 3], [8, 7, 5, 3]], 100, 100)
+    return batches.batch(batches.epoch(1, 0)[0])
+
+
+def settings(**values: object) -> TrainingConfig:
+    """A recipe."""
+    return TrainingConfig.model_validate({"data": Path(), "label_smoothing": 0.0, **values})
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_loss_and_gradients_equal_the_library(smoothing: float) -> None:
+    """The same as `torch.nn.functional.cross_entropy`; the likelihood is the loss without smoothing."""
+    output, vectors, targets = layer_and_rows()
+    leaves = [vectors, *output.parameters()]
+    expected = functional.cross_entropy(output(vectors), targets, label_smoothing=smoothing, reduction="sum")
+    plain = functional.cross_entropy(output(vectors), targets, reduction="sum")
+    loss, likelihood = smoothed_cross_entropy(vectors, output, targets, smoothing)
+
+    assert loss.item() == pytest.approx(expected.item())
+    assert likelihood.item() == pytest.approx(plain.item())
+    for ours, theirs in zip(*(torch.autograd.grad(value, leaves) for value in (loss, expected)), strict=True):
+        assert torch.allclose(ours, theirs)
+
+
+def test_consistency_is_the_symmetric_divergence_of_both_halves() -> None:
+    """Value and gradients as the formula gives them to autograd."""
+    output, vectors, targets = layer_and_rows()
+    leaves = [vectors, *output.parameters()]
+    log_p, log_q = output(vectors).log_softmax(dim=-1).chunk(2)
+    pairs = [functional.kl_div(b, a, log_target=True, reduction="sum") for a, b in ((log_p, log_q), (log_q, log_p))]
+    expected = functional.cross_entropy(output(vectors), targets, reduction="sum") + 3.0 * sum(pairs) / 2
+    loss, _ = smoothed_cross_entropy(vectors, output, targets, consistency=3.0)
+
+    assert loss.item() == pytest.approx(expected.item())
+    for ours, theirs in zip(*(torch.autograd.grad(value, leaves) for value in (loss, expected)), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def test_consistency_costs_nothing_where_nothing_is_dropped() -> None:
+    """Two passes of a network without dropout agree; with dropout they do not, and the loss grows."""
+    plain, both = (batch_loss(small_model(), small_batch(), settings(consistency=c))[0] for c in (0.0, 4.0))
+    apart, pulled = (
+        batch_loss(small_model(output_dropout=0.5), small_batch(), settings(consistency=c))[0] for c in (1e-9, 4.0)
+    )
+
+    assert both.item() == pytest.approx(plain.item(), rel=1e-6)
+    assert pulled.item() > apart.item()
+
+
+def test_scheduled_sampling_feeds_the_pieces_that_the_model_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a rate of 1, each input but the first is the best piece after the right ones before it."""
+    model, batch = small_model(), small_batch()
+    seen: list[Tensor] = []
+    original = model.forward
+    monkeypatch.setattr(model, "forward", lambda s, n, target: (seen.append(target), original(s, n, target))[1])
+    batch_loss(model, batch, settings(scheduled_sampling=1.0))
+    said = model.logits(original(batch.source, batch.lengths, batch.target_in)[0]).argmax(dim=-1)[:, :-1]
+    real = batch.target_in[:, 1:] != PAD
+
+    assert torch.equal(seen[-1][:, 0], batch.target_in[:, 0])
+    assert torch.equal(seen[-1][:, 1:][real], said[real])
+    assert (seen[-1][:, 1:][~real] == PAD).all()
+
+
+def test_word_dropout_hides_whole_pieces() -> None:
+    """Each vector is zero or scaled as a whole."""
+    model = small_model(word_dropout=0.5)
+    table, pieces = model.target_embedding, torch.randint(4, 23, (1, 2000))
+    vectors = model._embed(table, pieces)
+    model.eval()
+    ratios = vectors / model._embed(table, pieces)
+
+    assert set(ratios.unique().round(decimals=3).tolist()) == {0.0, 2.0}
+    assert (ratios.std(dim=-1) < 1e-6).all()
+    assert 0.45 < (ratios[..., 0] == 0).float().mean() < 0.55
