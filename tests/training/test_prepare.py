@@ -334,7 +334,9 @@ def test_several_corpora(several: Path) -> None:
         (("en", "fr"), 1),
         (("fr", "en"), 1),
     ]
-    assert ("Hausregel 3.", "House rule 3.") in made.training_sets[2].pairs()
+    assert all(
+        german.replace("Hausregel", "House rule") == english for german, english in made.training_sets[2].pairs()
+    )
     assert [part.size for part in made.training_sets] == [len(list(part.pairs())) for part in made.training_sets]
     assert {d: len(made.dev(d)) for d in made.directions} == {
         EN_DE: 1,
