@@ -14,7 +14,7 @@ from training.averaging import around
 from training.batches import Batches
 from training.card import write_card
 from training.config import TrainingConfig
-from training.corpus.prepared import PreparedCorpus
+from training.corpus.prepared import PreparedCorpus, weighted
 from training.loggers import JsonLines, Logger, SampleFile, TensorBoard, Terminal
 from training.run_state import Progress, write_atomically
 from training.sampling import SubwordSampler
@@ -61,14 +61,16 @@ def run_training(config: TrainingConfig, name: str, folder: Path) -> Outcome:
 
 
 def training_batches(corpus: PreparedCorpus, tokenizer: Tokenizer, config: TrainingConfig) -> Batches:
-    """The training set as pieces, once a direction."""
-    pairs = list(corpus.train_pairs())
-    sides = {language: side for side, language in enumerate(corpus.languages)}
+    """The training sets of all corpora and directions as pieces, each as often as its weight says."""
     sources: list[list[int]] = []
     targets: list[list[int]] = []
-    for source, target in corpus.directions:
-        sources += tokenizer.source_ids([pair[sides[source]] for pair in pairs], target)
-        targets += tokenizer.target_ids([pair[sides[target]] for pair in pairs])
+    for part in corpus.training_sets:
+        own_sources, own_targets = zip(*part.pairs(), strict=True)
+        rows = weighted(range(len(own_sources)), part.weight, config.seed)
+        source_ids = tokenizer.source_ids(own_sources, part.direction[1])
+        target_ids = tokenizer.target_ids(own_targets)
+        sources += [source_ids[row] for row in rows]
+        targets += [target_ids[row] for row in rows]
     batches = Batches(sources, targets, config.batch_pieces, config.max_pieces)
     if not len(batches):
         raise TrainingError(f"{config.data} has no training pair of at most {config.max_pieces} pieces; see max_pieces")

@@ -80,14 +80,26 @@ def test_fold() -> None:
     assert fold("?!") == "?!"
 
 
-def test_sentences() -> None:
-    """A pair is in the set if either of its sides is, on its own side."""
-    sentences = Sentences([("Go.", "Geh.")])
+def test_barred_pairs_stay() -> None:
+    """What is barred, and what hangs together with it, is never held out."""
+    pairs = [("a", "1"), ("a", "2"), ("b", "3"), ("c", "4"), ("d", "5"), ("e", "6"), ("f", "7"), ("g", "8")]
 
-    assert ("go", "Lauf!") in sentences
-    assert ("Walk.", "GEH") in sentences
-    assert ("Geh.", "Go.") not in sentences
-    assert ("Go.", "Geh.") not in Sentences()
+    parts = split(pairs, 2, 1, seed=1, barred=[("a", "1"), ("d", "5"), ("e", "6"), ("f", "7")])
+
+    assert {*parts.dev, *parts.test} == {("b", "3"), ("c", "4"), ("g", "8")}
+
+
+def test_sentences() -> None:
+    """A pair is known if either of its sides is, in its own language, whichever pair that sentence came with."""
+    sentences = Sentences()
+    english_german = sentences.of(("en", "de"))
+
+    assert ("Go.", "Geh.") not in english_german
+    sentences.add(("de", "en"), [("Geh.", "Go.")])
+    assert ("go", "Lauf!") in english_german
+    assert ("Walk.", "GEH") in english_german
+    assert ("Geh.", "Go.") not in english_german
+    assert ("Va.", "go") in sentences.of(("fr", "en"))
 
 
 def test_collect_references() -> None:

@@ -1,23 +1,27 @@
 """`nmt prepare` from files to a folder that loads."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 import training.prepare
 from nmt.errors import ConfigError, DataError
 from nmt.text.tokenizer import Tokenizer
-from training.corpus.prepared import PreparedCorpus
-from training.corpus.splitting import fold
-from training.prepare import PrepareConfig, prepare, prepare_corpus
+from training.corpus.config import PrepareConfig, read_corpora
+from training.corpus.prepared import PreparedCorpus, weighted
+from training.corpus.records import TextPair
+from training.corpus.splitting import Sentences, fold
+from training.prepare import prepare, prepare_corpus
 
 EN_DE, DE_EN = ("en", "de"), ("de", "en")
 CHARACTERS = {"algorithm": "char", "vocabulary_size": 400}
+WHOLE = {"corpora", "cleaning", "tokenizer", "seed"}
 
 
 @pytest.fixture
@@ -31,96 +35,108 @@ def corpus(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def config(corpus: Path, tmp_path: Path) -> Callable[..., PrepareConfig]:
-    """Settings for `corpus`, with changes."""
+    """Settings for `corpus`, with changes of its own or of the whole."""
 
     def make(**changes: Any) -> PrepareConfig:
-        values = {"corpora": [str(corpus)], "source": "en", "target": "de", "output": tmp_path / "out"}
-        sizes = {"dev_size": 10, "test_size": 20, "tokenizer": CHARACTERS}
-        return PrepareConfig.read({**values, **sizes, **changes}, where="test")
+        whole = {"tokenizer": CHARACTERS, **{key: changes.pop(key) for key in WHOLE & changes.keys()}}
+        own = {"files": [str(corpus)], "source": "en", "target": "de", "dev_size": 10, "test_size": 20, **changes}
+        return PrepareConfig.read({"corpora": [own], **whole}, where="test")
 
     return make
 
 
-def test_prepared_corpus(config: Callable[..., PrepareConfig]) -> None:
+@pytest.fixture
+def prepared(config: Callable[..., PrepareConfig], tmp_path: Path) -> Callable[..., PreparedCorpus]:
+    """`corpus` as a folder, with changed settings."""
+    return lambda output="out", **changes: prepare_corpus(config(**changes), tmp_path / output)
+
+
+def train_pairs(corpus: PreparedCorpus) -> list[TextPair]:
+    return list(corpus.training_sets[0].pairs())
+
+
+def test_prepared_corpus(prepared: Callable[..., PreparedCorpus]) -> None:
     """The folder that was written loads, with all pairs in their sets."""
-    made = prepare_corpus(config())
+    made = prepared()
 
     loaded = PreparedCorpus.load(made.folder)
 
     assert loaded == made
     assert loaded.directions == [EN_DE, DE_EN]
-    assert loaded.languages == EN_DE
-    assert len(list(loaded.train_pairs())) == 170 == loaded.manifest.counts.train
+    assert [part.direction for part in loaded.training_sets] == [EN_DE, DE_EN]
+    assert len(train_pairs(loaded)) == 170 == loaded.training_sets[0].size
     assert len(loaded.dev(EN_DE)) == 10
     assert len(loaded.test(DE_EN)) == 20
     assert loaded.dev(DE_EN) == [(refs[0], [source]) for source, refs in loaded.dev(EN_DE)]
     assert Tokenizer.load(loaded.tokenizer_folder).languages == ("de", "en")
 
 
-def test_reports(config: Callable[..., PrepareConfig]) -> None:
+def test_reports(prepared: Callable[..., PreparedCorpus]) -> None:
     """What was dropped is written down for people and for programs."""
-    folder = prepare_corpus(config()).folder
+    folder = prepared().folder
 
-    report = json.loads((folder / "report.json").read_text())["corpus"]
+    report = json.loads((folder / "report.json").read_text())["en-de"]
 
     counts = {reason: dropped["count"] for reason, dropped in report["dropped"].items()}
     assert counts == {"duplicate": 1, "same on both sides": 1, "malformed line": 1, "empty": 1}
     assert "corpus.tsv:202  Tom → Tom" in (folder / "report.txt").read_text()
 
 
-def test_same_seed_same_files(config: Callable[..., PrepareConfig], tmp_path: Path) -> None:
+def test_same_seed_same_files(prepared: Callable[..., PreparedCorpus], tmp_path: Path) -> None:
     """Preparing is deterministic."""
-    one, other = (prepare_corpus(config(output=tmp_path / name)).folder for name in ("one", "other"))
+    one, other = (prepared(name).folder for name in ("one", "other"))
 
     for path in one.glob("*.*"):
         assert path.read_bytes() == (other / path.name).read_bytes()
 
 
-def test_own_dev_and_test(config: Callable[..., PrepareConfig], tmp_path: Path) -> None:
+def test_own_dev_and_test(prepared: Callable[..., PreparedCorpus], tmp_path: Path) -> None:
     """The user's files are taken whole, and no training pair shares a sentence with them."""
     (tmp_path / "dev.tsv").write_text("THIS is sentence 3\tAnders.\nThis is sentence 4.\tDas ist Satz 4.\n")
     (tmp_path / "test.jsonl").write_text('{"en": "Other.", "de": "Das ist Satz 9"}\n')
 
-    made = prepare_corpus(config(dev=[f"{tmp_path}/dev.tsv"], test=[f"{tmp_path}/test.jsonl"]))
+    made = prepared(dev=[f"{tmp_path}/dev.tsv"], test=[f"{tmp_path}/test.jsonl"])
 
-    sides = [{fold(text) for text in side} for side in zip(*made.train_pairs(), strict=True)]
+    sides = [{fold(text) for text in side} for side in zip(*train_pairs(made), strict=True)]
     assert made.dev(EN_DE) == [("THIS is sentence 3", ["Anders."]), ("This is sentence 4.", ["Das ist Satz 4."])]
     assert made.test(DE_EN) == [("Das ist Satz 9", ["Other."])]
-    assert made.manifest.counts.train == 197
+    assert made.training_sets[0].size == 197
     assert not sides[0] & {"this is sentence 3", "this is sentence 4"}
     assert "das ist satz 9" not in sides[1]
 
 
-def test_own_dev_and_split_test(config: Callable[..., PrepareConfig], tmp_path: Path) -> None:
+def test_own_dev_and_split_test(prepared: Callable[..., PreparedCorpus], tmp_path: Path) -> None:
     """What the user does not bring is split off, apart from what was brought."""
     (tmp_path / "dev.tsv").write_text("This is sentence 3.\tDas ist Satz 3.\n")
 
-    made = prepare_corpus(config(dev=[f"{tmp_path}/dev.tsv"]))
+    made = prepared(dev=[f"{tmp_path}/dev.tsv"])
 
     assert len(made.dev(EN_DE)) == 1
     assert len(made.test(EN_DE)) == 20
-    assert made.manifest.counts.train == 179
+    assert made.training_sets[0].size == 179
 
 
-def test_no_test_set(config: Callable[..., PrepareConfig]) -> None:
+def test_no_test_set(prepared: Callable[..., PreparedCorpus]) -> None:
     """With test_size 0 there is no test set, and asking for it gives nothing."""
-    assert prepare_corpus(config(test_size=0)).test(EN_DE) == []
+    assert prepared(test_size=0).test(EN_DE) == []
 
 
-def test_backward_with_two_tokenizers(config: Callable[..., PrepareConfig]) -> None:
+def test_backward_with_two_tokenizers(prepared: Callable[..., PreparedCorpus]) -> None:
     """The source tokenizer learns from the side that the model reads: here the second column."""
-    made = prepare_corpus(config(directions="backward", tokenizer={**CHARACTERS, "joint": False}))
+    made = prepared(directions="backward", tokenizer={**CHARACTERS, "joint": False})
 
     tokenizer = Tokenizer.load(made.tokenizer_folder)
 
     assert made.directions == [DE_EN]
-    assert next(made.train_pairs())[0].startswith("This")
+    assert next(made.training_sets[0].pairs())[0].startswith("Das")
     # `D` occurs in German alone, so the English side has to spell it in bytes.
     assert "D" in "".join(tokenizer.encode_source("D", "en").pieces)
     assert "<0x44>" in tokenizer.encode_target("D").pieces
 
 
-def test_interrupted_run_is_not_finished(config: Callable[..., PrepareConfig], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_run_is_not_finished(
+    prepared: Callable[..., PreparedCorpus], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Whatever happens before the end, the folder does not load; the same command then succeeds."""
 
     def interrupt(*_: object) -> None:
@@ -129,33 +145,33 @@ def test_interrupted_run_is_not_finished(config: Callable[..., PrepareConfig], m
     with monkeypatch.context() as patch:
         patch.setattr(training.prepare, "train_tokenizer", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            prepare_corpus(config())
+            prepared()
 
     with pytest.raises(DataError, match=r"holds no finished corpus \(corpus\.json is missing\); run nmt prepare"):
-        PreparedCorpus.load(config().output)
-    assert prepare_corpus(config()).manifest.counts.train == 170
+        PreparedCorpus.load(tmp_path / "out")
+    assert prepared().training_sets[0].size == 170
 
 
-def test_finished_corpus_is_not_overwritten(config: Callable[..., PrepareConfig]) -> None:
+def test_finished_corpus_is_not_overwritten(prepared: Callable[..., PreparedCorpus]) -> None:
     """A run may be training on it."""
-    prepare_corpus(config())
+    prepared()
 
     with pytest.raises(DataError, match="holds a finished corpus; remove it or choose another output folder"):
-        prepare_corpus(config())
+        prepared()
 
 
-def test_output_is_a_file(config: Callable[..., PrepareConfig], corpus: Path) -> None:
+def test_output_is_a_file(prepared: Callable[..., PreparedCorpus], corpus: Path) -> None:
     """A folder that cannot be made is an error before any work."""
     with pytest.raises(DataError, match=r"the folder .*corpus\.tsv cannot be made: File exists"):
-        prepare_corpus(config(output=corpus))
+        prepared(corpus)
 
 
-def test_nothing_left(config: Callable[..., PrepareConfig], tmp_path: Path) -> None:
+def test_nothing_left(prepared: Callable[..., PreparedCorpus], tmp_path: Path) -> None:
     """If cleaning leaves nothing, the error shows why."""
     (tmp_path / "bad.tsv").write_bytes("Grüße\tgreetings\n".encode("utf-16"))
 
     with pytest.raises(DataError, match=r"no pair of .*bad\.tsv is left to train on\n(.*\n)*broken encoding"):
-        prepare_corpus(config(corpora=[f"{tmp_path}/bad.tsv"]))
+        prepared(files=[f"{tmp_path}/bad.tsv"])
 
 
 @pytest.mark.parametrize(
@@ -163,9 +179,9 @@ def test_nothing_left(config: Callable[..., PrepareConfig], tmp_path: Path) -> N
     [
         ({"target": "en"}, "source and target are both en; they must be two languages"),
         ({"target": "../de"}, "target is '../de'"),
-        ({"tokenizer": {"joint": False}}, "directions is both, .* make the tokenizer joint, or choose the direction"),
-        ({"corpora": []}, "corpora is "),
-        ({"dev_size": 0}, "dev_size is 0"),
+        ({"tokenizer": {"joint": False}}, "directions are en-de, de-en, .* make the tokenizer joint, or train one"),
+        ({"files": []}, "corpora.0.files is "),
+        ({"dev_size": 0}, "no dev sentences for en-de: dev_size is 0; raise it, or name a file in dev"),
     ],
 )
 def test_settings_that_do_not_fit(config: Callable[..., PrepareConfig], changes: dict[str, Any], message: str) -> None:
@@ -182,50 +198,54 @@ def spoil(folder: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda folder: spoil(folder, format=2), r"is of format 2; this version reads format 1; run nmt prepare again"),
-        (lambda folder: spoil(folder, colour=2), r"corpus\.json: unknown key 'colour'; known here: counts"),
+        (lambda folder: spoil(folder, format=3), r"is of format 3; this version reads format 2; run nmt prepare again"),
+        (lambda folder: spoil(folder, colour=2), r"corpus\.json: unknown key 'colour'; known here: corpora"),
         (lambda folder: (folder / "corpus.json").write_text("[]"), r"corpus\.json is of format \[\]"),
         (lambda folder: (folder / "corpus.json").write_text("{"), r"corpus\.json cannot be read: Expecting"),
         (lambda folder: (folder / "dev.de-en.tsv").unlink(), r"dev\.de-en\.tsv is missing; run nmt prepare again"),
     ],
 )
-def test_altered_folder(config: Callable[..., PrepareConfig], change: Callable[[Path], None], message: str) -> None:
+def test_altered_folder(prepared: Callable[..., PreparedCorpus], change: Callable[[Path], None], message: str) -> None:
     """A folder that is not what `prepare` wrote says so when it is loaded."""
-    folder = prepare_corpus(config()).folder
+    folder = prepared().folder
     change(folder)
 
     with pytest.raises(DataError, match=message):
         PreparedCorpus.load(folder)
 
 
-def test_altered_files(config: Callable[..., PrepareConfig]) -> None:
+def test_altered_files(prepared: Callable[..., PreparedCorpus]) -> None:
     """A broken line in a set, or a set that is gone, is named when it is read."""
-    made = prepare_corpus(config())
-    (made.folder / "train.tsv").write_text("A.\tB.\nno tab\n")
+    made = prepared()
+    (made.folder / "train.en-de.tsv").write_text("A.\tB.\nno tab\n")
     (made.folder / "dev.en-de.tsv").unlink()
 
-    with pytest.raises(DataError, match=r"train\.tsv, line 2 has no tab; the file was altered"):
-        list(made.train_pairs())
+    with pytest.raises(DataError, match=r"train\.en-de\.tsv, line 2 has no tab; the file was altered"):
+        train_pairs(made)
     with pytest.raises(DataError, match=r"dev\.en-de\.tsv cannot be read"):
         made.dev(EN_DE)
 
 
-def test_unknown_direction(config: Callable[..., PrepareConfig]) -> None:
+def test_unknown_direction(prepared: Callable[..., PreparedCorpus]) -> None:
     """Asking for a direction that was not prepared names those that were."""
     with pytest.raises(DataError, match="has no direction en-fr; it has en-de, de-en"):
-        prepare_corpus(config()).dev(("en", "fr"))
+        prepared().dev(("en", "fr"))
+
+
+def run(*arguments: object) -> Result:
+    app = typer.Typer()
+    app.command()(prepare)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def test_command(corpus: Path, tmp_path: Path) -> None:
     """The command passes every option on, and says on standard error what to do next."""
-    app = typer.Typer()
-    app.command()(prepare)
     output = tmp_path / "out"
     options = f"--source en --target de --output {output} --format tsv --directions forward --dev-size 5 --test-size 0"
     more = "--vocabulary-size 400 --algorithm char --separate-tokenizers --normalization nfkc --keep-identical"
     limits = "--max-characters 300 --max-ratio 4 --keep-duplicates --seed 3"
 
-    result = CliRunner().invoke(app, [str(corpus), *options.split(), *more.split(), *limits.split()])
+    result = run(corpus, *options.split(), *more.split(), *limits.split())
 
     assert result.exit_code == 0
     assert result.stdout == ""
@@ -233,7 +253,7 @@ def test_command(corpus: Path, tmp_path: Path) -> None:
     assert "204 pairs read, 202 kept, 2 dropped" in result.stderr
     made = PreparedCorpus.load(output)
     assert (made.directions, made.manifest.seed, len(made.dev(EN_DE))) == ([EN_DE], 3, 5)
-    assert ("Tom", "Tom") in made.train_pairs()
+    assert ("Tom", "Tom") in train_pairs(made)
     assert Tokenizer.load(made.tokenizer_folder).config.model_dump() == {
         "algorithm": "char",
         "vocabulary_size": 400,
@@ -242,7 +262,169 @@ def test_command(corpus: Path, tmp_path: Path) -> None:
     }
 
 
-def test_command_with_an_impossible_option(corpus: Path) -> None:
+def test_command_with_an_impossible_option(corpus: Path, tmp_path: Path) -> None:
     """A value out of range is our error, not a traceback of pydantic."""
-    with pytest.raises(ConfigError, match=r"options: cleaning\.max_ratio is 0\.5"):
-        prepare([str(corpus)], "en", "de", Path("unused"), max_ratio=0.5)
+    result = run(corpus, "--source", "en", "--target", "de", "--output", tmp_path / "x", "--max-ratio", 0.5)
+
+    assert isinstance(result.exception, ConfigError)
+    assert "options: cleaning.max_ratio is 0.5" in str(result.exception)
+
+
+SEVERAL = """
+seed = 3
+
+[tokenizer]
+algorithm = "char"
+vocabulary_size = 400
+
+[[corpora]]
+files = ["{0}/web.tsv"]
+source = "en"
+target = "de"
+dev = ["{0}/dev.en-de.tsv"]
+test = ["en-de={0}/dev.en-de.tsv", "de-en={0}/test.de-en.tsv"]
+
+[[corpora]]
+name = "house"
+files = ["{0}/house.de,{0}/house.en"]
+source = "de"
+target = "en"
+weight = 2.5
+directions = "forward"
+dev_size = 10
+test_size = 0
+
+[[corpora]]
+files = ["{0}/fr.jsonl"]
+source = "en"
+target = "fr"
+dev_size = 20
+test_size = 5
+"""
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> Path:
+    """Three corpora that share English sentences, and a list of them."""
+    (tmp_path / "web.tsv").write_text("".join(f"Sentence {i}.\tSatz {i}.\n" for i in range(100)))
+    (tmp_path / "dev.en-de.tsv").write_text("Sentence 1!\tSatz 1!\n")
+    (tmp_path / "test.de-en.tsv").write_text("Satz 2!\tSentence 2!\tThe second.\n")
+    (tmp_path / "house.de").write_text("".join(f"Hausregel {i}.\n" for i in range(80)))
+    (tmp_path / "house.en").write_text("".join(f"House rule {i}.\n" for i in range(80)))
+    french = [
+        (f"{word} {i}.", f"{mot} {i}.") for word, mot in (("Sentence", "Phrase"), ("More", "Plus")) for i in range(60)
+    ]
+    (tmp_path / "fr.jsonl").write_text("".join(json.dumps({"en": e, "fr": f}) + "\n" for e, f in french))
+    (tmp_path / "corpora.toml").write_text(SEVERAL.format(tmp_path))
+    return tmp_path
+
+
+def test_several_corpora(several: Path) -> None:
+    """One folder with one tokenizer: a set a corpus and direction, each with its weight; dev and test by direction."""
+    result = run(several / "corpora.toml", "--output", several / "out")
+    made = PreparedCorpus.load(several / "out")
+
+    assert result.exit_code == 0
+    assert re.search(r"train house +70 pairs, 2.5 times an epoch", result.stderr)
+    assert made.directions == [EN_DE, DE_EN, ("en", "fr"), ("fr", "en")]
+    assert [(part.direction, part.weight) for part in made.training_sets] == [
+        (EN_DE, 1),
+        (DE_EN, 1),
+        (DE_EN, 2.5),
+        (("en", "fr"), 1),
+        (("fr", "en"), 1),
+    ]
+    assert all(
+        german.replace("Hausregel", "House rule") == english for german, english in made.training_sets[2].pairs()
+    )
+    assert [part.size for part in made.training_sets] == [len(list(part.pairs())) for part in made.training_sets]
+    assert {d: len(made.dev(d)) for d in made.directions} == {
+        EN_DE: 1,
+        DE_EN: 11,
+        ("en", "fr"): 20,
+        ("fr", "en"): 20,
+    }
+    assert {d: len(made.test(d)) for d in made.directions} == {EN_DE: 1, DE_EN: 1, ("en", "fr"): 5, ("fr", "en"): 5}
+    assert Tokenizer.load(made.tokenizer_folder).languages == ("de", "en", "fr")
+
+
+def test_no_held_out_sentence_is_in_any_corpus(several: Path) -> None:
+    """A dev or test sentence of one language pair is in no training set that has its language."""
+    made = prepare_corpus(read_corpora(several / "corpora.toml"), several / "out")
+    trained = Sentences()
+    for part in made.training_sets:
+        trained.add(part.direction, part.pairs())
+
+    for direction in made.directions:
+        for source, references in [*made.dev(direction), *made.test(direction)]:
+            assert not any((source, reference) in trained.of(direction) for reference in references)
+
+
+def test_weighted() -> None:
+    """All of the whole part, and a sample, without repetition, of the rest."""
+    assert weighted(["a", "b", "c", "d"], 2.5, seed=1).count("a") in (2, 3)
+    assert len(weighted(["a", "b", "c", "d"], 2.5, seed=1)) == 10
+    assert len(set(weighted(range(100), 0.3, seed=1))) == 30
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[corpora]", r"the list of corpora .* is not valid TOML"),
+        ("", r"c\.toml: corpora is missing"),
+        ('[[corpora]]\ncolour = 1\nfiles = ["x"]\nsource = "en"\ntarget = "de"', r"unknown key 'corpora.0.colour'"),
+        ('[[corpora]]\nfiles = ["x"]\nsource = "en"\ntarget = "de"\n' * 2, "two corpora are called en-de; give each"),
+        ('[[corpora]]\nfiles = ["x"]\nsource = "en"\ntarget = "de"\nname = "../x"', r"corpora\.0\.name is '\.\./x'"),
+    ],
+)
+def test_a_list_that_does_not_fit(tmp_path: Path, text: str, message: str) -> None:
+    """What is wrong with the file is said."""
+    (tmp_path / "c.toml").write_text(text)
+
+    with pytest.raises(ConfigError, match=message):
+        read_corpora(tmp_path / "c.toml")
+
+
+def test_a_list_that_is_not_there() -> None:
+    """In the words of the system."""
+    with pytest.raises(ConfigError, match=r"the list of corpora no\.toml cannot be read: No such file"):
+        read_corpora(Path("no.toml"))
+
+
+def test_options_beside_a_list(several: Path) -> None:
+    """They would contradict it, so they are refused."""
+    result = run(several / "corpora.toml", "more.tsv", "--output", several / "out", "--dev-size", 5)
+
+    assert isinstance(result.exception, ConfigError)
+    assert "says what to prepare, so more.tsv, --dev-size has no place beside it" in str(result.exception)
+
+
+def test_no_languages(corpus: Path, tmp_path: Path) -> None:
+    """Without a list, the languages have to be named."""
+    result = run(corpus, "--output", tmp_path / "out")
+
+    assert isinstance(result.exception, ConfigError)
+    assert "name the languages with --source and --target, such as --source en --target de" in str(result.exception)
+
+
+def test_a_folder_of_the_first_format(prepared: Callable[..., PreparedCorpus]) -> None:
+    """What version 0.1.0 prepared can still be trained on."""
+    made = prepared()
+    old = {
+        "format": 1,
+        "source": "en",
+        "target": "de",
+        "directions": [["en", "de"], ["de", "en"]],
+        "files": {"train": "train.en-de.tsv", "dev": {}, "test": {"en-de": "test.en-de.tsv"}},
+        "counts": {"total": 204, "dropped": 4, "train": 170, "dev": {}, "test": {"en-de": 20}},
+        "tokenizer": "tokenizer",
+        "sources": ["corpus.tsv"],
+        "seed": 1,
+    }
+    (made.folder / "corpus.json").write_text(json.dumps(old))
+
+    loaded = PreparedCorpus.load(made.folder)
+
+    assert loaded.training_sets == made.training_sets
+    assert loaded.test(EN_DE) == made.test(EN_DE)
+    assert loaded.test(DE_EN) == []

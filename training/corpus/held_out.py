@@ -1,6 +1,6 @@
 """Dev and test files that the user brings, for one direction or both."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from nmt.errors import DataError
@@ -48,12 +48,6 @@ def read_held_out(
             name = "-".join(direction)
             raise DataError(f"{', '.join(files)}: no pair for the direction {name}; add {name}=FILE")
     return pairs, cleaner.report()
-
-
-def unreversed(pairs: PairsByDirection, forward: Direction) -> Iterator[TextPair]:
-    """All pairs with the `forward` source first, whatever their direction."""
-    for direction, found in pairs.items():
-        yield from found if direction == forward else [(target, source) for source, target in found]
 
 
 def _placed(file: str, directions: Sequence[Direction], stated: Format | None) -> tuple[Direction | None, Location]:

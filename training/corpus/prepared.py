@@ -1,55 +1,74 @@
 """The folder that `nmt prepare` makes and `nmt train` reads."""
 
 import json
-from collections.abc import Iterable, Iterator
+import random
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from nmt.config import Config
 from nmt.errors import ConfigError, DataError
 from training.corpus.records import Direction, TextPair
 from training.corpus.splitting import References
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "corpus.json"
 """Written last: a folder without it was not finished."""
 TOKENIZER = "tokenizer"
 
-
-class Files(Config):
-    """Names in the folder; dev and test by direction, such as `en-de`."""
-
-    train: str = "train.tsv"
-    dev: dict[str, str]
-    test: dict[str, str]
+T = TypeVar("T")
 
 
-class Counts(Config):
-    """Pairs that cleaning saw, dropped, and left to train on; sources in dev and test by direction."""
+class Part(Config):
+    """A file of the folder and how many pairs, or sources with their references, it has."""
 
-    total: int
-    dropped: int
-    train: int
-    dev: dict[str, int]
-    test: dict[str, int]
+    file: str
+    size: int
 
 
-class Manifest(Config):
-    """What corpus.json says. `directions` is never empty; `train` has `source` in its first column whatever they are.
+class CorpusEntry(Config):
+    """One corpus of the folder. The first column of `train` is in `source`, whatever `directions` are trained.
 
-    `sources` are the files that the corpus came from.
+    `total` pairs were read from `files`, and `dropped` of them by cleaning.
     """
 
-    format: Literal[1] = 1
+    name: str
     source: str
     target: str
     directions: tuple[Direction, ...]
-    files: Files
-    counts: Counts
+    weight: float
+    train: Part
+    files: tuple[str, ...]
+    total: int
+    dropped: int
+
+
+class Manifest(Config):
+    """What corpus.json says; `dev` and `test` by direction, such as `en-de`."""
+
+    format: Literal[2] = 2
+    corpora: tuple[CorpusEntry, ...]
+    dev: dict[str, Part]
+    test: dict[str, Part]
     tokenizer: str = TOKENIZER
-    sources: tuple[str, ...]
     seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """The training pairs of one corpus, read in one direction. An epoch has each of them `weight` times on average."""
+
+    direction: Direction
+    weight: float
+    size: int
+    path: Path
+    backward: bool
+
+    def pairs(self) -> Iterator[TextPair]:
+        """Each pair once, as source and target of `direction`, in the order of the corpus, from the disk."""
+        for one, other, *_ in _rows(self.path):
+            yield (other, one) if self.backward else (one, other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,55 +88,65 @@ class PreparedCorpus:
             raise DataError(f"{folder} holds no finished corpus ({MANIFEST} is missing); run nmt prepare") from error
         except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read: {error}; run nmt prepare again") from error
-        if not isinstance(values, dict) or values.get("format") != FORMAT:
-            given = values.get("format") if isinstance(values, dict) else values
+        given = values.get("format") if isinstance(values, dict) else values
+        if given not in (1, FORMAT):
             raise DataError(f"{path} is of format {given!r}; this version reads format {FORMAT}; run nmt prepare again")
         try:
-            corpus = cls(folder, Manifest.read(values, where=str(path)))
-        except ConfigError as error:
+            corpus = cls(folder, Manifest.read(_from_format_1(values) if given == 1 else values, where=str(path)))
+        except (ConfigError, KeyError) as error:
             raise DataError(f"{error}; run nmt prepare again") from error
         corpus._check_files()
         return corpus
 
     @property
     def directions(self) -> list[Direction]:
-        """Source and target language of each direction to train."""
-        return list(self.manifest.directions)
+        """Source and target language of each direction to train, each once."""
+        return list(dict.fromkeys(direction for entry in self.manifest.corpora for direction in entry.directions))
 
     @property
-    def languages(self) -> Direction:
-        """The language of each side of `train_pairs`."""
-        return self.manifest.source, self.manifest.target
+    def training_sets(self) -> list[TrainingSet]:
+        """One a corpus and direction: two corpora of the same languages give two sets for each direction."""
+        return [
+            TrainingSet(direction, entry.weight, entry.train.size, self.folder / entry.train.file, backward)
+            for entry in self.manifest.corpora
+            for direction in entry.directions
+            for backward in [direction != (entry.source, entry.target)]
+        ]
 
     @property
     def tokenizer_folder(self) -> Path:
         """What `Tokenizer.load` takes."""
         return self.folder / self.manifest.tokenizer
 
-    def train_pairs(self) -> Iterator[TextPair]:
-        """The training set, in the order of the corpus; the sides are in the order of `languages`."""
-        for source, target, *_ in _rows(self.folder / self.manifest.files.train):
-            yield source, target
-
     def dev(self, direction: Direction) -> References:
         """Sources and their references. Raises `DataError` if this direction was not prepared."""
-        return self._held_out(self.manifest.files.dev, direction)
+        return self._held_out(self.manifest.dev, direction)
 
     def test(self, direction: Direction) -> References:
-        """As `dev`; empty if the corpus was prepared without a test set."""
-        return self._held_out(self.manifest.files.test, direction) if self.manifest.files.test else []
+        """As `dev`; empty if the direction was prepared without a test set."""
+        return self._held_out(self.manifest.test, direction)
 
-    def _held_out(self, names: dict[str, str], direction: Direction) -> References:
+    def _held_out(self, parts: dict[str, Part], direction: Direction) -> References:
         name = "-".join(direction)
-        if name not in names:
-            raise DataError(f"{self.folder} has no direction {name}; it has {', '.join(names)}")
-        return [(source, references) for source, *references in _rows(self.folder / names[name])]
+        if direction not in self.directions:
+            known = ", ".join(map("-".join, self.directions))
+            raise DataError(f"{self.folder} has no direction {name}; it has {known}")
+        rows = _rows(self.folder / parts[name].file) if name in parts else ()
+        return [(source, references) for source, *references in rows]
 
     def _check_files(self) -> None:
-        files = self.manifest.files
-        for name in (files.train, *files.dev.values(), *files.test.values(), self.manifest.tokenizer):
+        parts = [entry.train for entry in self.manifest.corpora]
+        parts += [*self.manifest.dev.values(), *self.manifest.test.values()]
+        for name in (*(part.file for part in parts), self.manifest.tokenizer):
             if not (self.folder / name).exists():
                 raise DataError(f"{self.folder / name} is missing; run nmt prepare again")
+
+
+def weighted(items: Sequence[T], weight: float, seed: int) -> list[T]:
+    """Each item as often as the whole part of the weight says, and a sample of the items for the rest of it."""
+    whole = int(weight)
+    rest = random.Random(seed).sample(range(len(items)), round((weight - whole) * len(items)))
+    return [*items] * whole + [items[row] for row in sorted(rest)]
 
 
 def write_rows(path: Path, rows: Iterable[Iterable[str]]) -> None:
@@ -132,6 +161,27 @@ def write_manifest(folder: Path, manifest: Manifest) -> PreparedCorpus:
     partial.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
     partial.replace(folder / MANIFEST)
     return PreparedCorpus(folder, manifest)
+
+
+def _from_format_1(values: dict[str, Any]) -> dict[str, Any]:
+    """The manifest of a folder that has one corpus, as version 0.1.0 wrote it."""
+    files, counts = values["files"], values["counts"]
+    corpus = {
+        "name": f"{values['source']}-{values['target']}",
+        "source": values["source"],
+        "target": values["target"],
+        "directions": values["directions"],
+        "weight": 1.0,
+        "train": {"file": files["train"], "size": counts["train"]},
+        "files": values["sources"],
+        "total": counts["total"],
+        "dropped": counts["dropped"],
+    }
+    held_out = {
+        part: {direction: {"file": file, "size": counts[part][direction]} for direction, file in files[part].items()}
+        for part in ("dev", "test")
+    }
+    return {"corpora": [corpus], "tokenizer": values["tokenizer"], "seed": values["seed"], **held_out}
 
 
 def _rows(path: Path) -> Iterator[list[str]]:

@@ -3,12 +3,14 @@
 import random
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Container, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
 
 from nmt.errors import DataError
-from training.corpus.records import TextPair
+from training.corpus.records import Direction, TextPair
 
 References = list[tuple[str, list[str]]]
 """Sources, each with its references."""
@@ -24,17 +26,33 @@ class Split:
 
 
 class Sentences:
-    """All sentences of some pairs by side; a pair is `in` it when its source or its target is."""
+    """Sentences by language: what is held out in one corpus must not come back in another, whatever its languages."""
 
-    def __init__(self, pairs: Iterable[TextPair] = ()) -> None:
-        sides = [(fold(source), fold(target)) for source, target in pairs]
-        self._sources = frozenset(source for source, _ in sides)
-        self._targets = frozenset(target for _, target in sides)
+    def __init__(self) -> None:
+        self._folded: defaultdict[str, set[str]] = defaultdict(set)
+
+    def add(self, languages: Direction, pairs: Iterable[TextPair]) -> None:
+        """Both sides of pairs in these languages."""
+        for pair in pairs:
+            for language, text in zip(languages, pair, strict=True):
+                self._folded[language].add(fold(text))
+
+    def of(self, languages: Direction) -> "SentencePairs":
+        """What is known, and will be added, of two languages."""
+        return SentencePairs(self._folded[languages[0]], self._folded[languages[1]])
+
+
+@dataclass(frozen=True, slots=True)
+class SentencePairs:
+    """Folded sentences of two languages; a pair is `in` it when its source or its target is."""
+
+    sources: AbstractSet[str]
+    targets: AbstractSet[str]
 
     def __contains__(self, pair: object) -> bool:
-        if not self._sources or not isinstance(pair, tuple):
+        if not isinstance(pair, tuple) or not (self.sources or self.targets):
             return False
-        return fold(pair[0]) in self._sources or fold(pair[1]) in self._targets
+        return fold(pair[0]) in self.sources or fold(pair[1]) in self.targets
 
 
 def fold(text: str) -> str:
@@ -52,9 +70,12 @@ def _signs() -> dict[int, None]:
     return dict.fromkeys(code for code in codes if unicodedata.category(chr(code))[0] in "PS")
 
 
-def split(pairs: Sequence[TextPair], dev_size: int, test_size: int, seed: int) -> Split:
+def split(
+    pairs: Sequence[TextPair], dev_size: int, test_size: int, seed: int, barred: Container[TextPair] = ()
+) -> Split:
     """Cut off dev and test sets of so many distinct sources; whole components move, in an order that `seed` decides.
 
+    Components with a `barred` pair stay in the training set.
     Raises `DataError` when the pairs do not give that many, or less than half of them would be left to train on.
     """
     if 2 * (dev_size + test_size) > len(pairs):
@@ -62,13 +83,16 @@ def split(pairs: Sequence[TextPair], dev_size: int, test_size: int, seed: int) -
             f"dev_size + test_size is {dev_size + test_size:,}, more than half of the {len(pairs):,} pairs; "
             "lower them, or bring your own files with --dev and --test"
         )
+    if not dev_size + test_size:
+        return Split(list(pairs), [], [])
     groups = components(pairs)
     random.Random(seed).shuffle(groups)
-    dev, groups = _take(pairs, groups, dev_size, "dev_size")
-    test, groups = _take(pairs, groups, test_size, "test_size")
-    # In the order of the corpus, whatever the order of the groups.
-    train = sorted(row for group in groups for row in group)
-    return Split([pairs[row] for row in train], dev, test)
+    free = [group for group in groups if not any(pairs[row] in barred for row in group)]
+    dev, free = _take(pairs, free, dev_size, "dev_size")
+    test, _ = _take(pairs, free, test_size, "test_size")
+    held_out = {*dev, *test}
+    train = [pair for row, pair in enumerate(pairs) if row not in held_out]
+    return Split(train, [pairs[row] for row in dev], [pairs[row] for row in test])
 
 
 def components(pairs: Sequence[TextPair]) -> list[list[int]]:
@@ -104,15 +128,15 @@ def _root(parents: list[int], row: int) -> int:
 
 def _take(
     pairs: Sequence[TextPair], groups: list[list[int]], size: int, name: str
-) -> tuple[list[TextPair], list[list[int]]]:
-    """The pairs of the first groups that fit into `size` distinct sources, and the groups that are left."""
-    taken: list[TextPair] = []
+) -> tuple[list[int], list[list[int]]]:
+    """The rows of the first groups that fit into `size` distinct sources, and the groups that are left."""
+    taken: list[int] = []
     left: list[list[int]] = []
     room = size
     for group in groups:
         sources = len({pairs[row][0] for row in group}) if room else 0
         if 0 < sources <= room:
-            taken += [pairs[row] for row in group]
+            taken += group
             room -= sources
         else:
             left.append(group)

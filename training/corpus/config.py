@@ -1,0 +1,105 @@
+"""What to prepare: one or several corpora, each with its languages and its weight, for one model."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from nmt.config import Config
+from nmt.errors import ConfigError
+from nmt.text.tokenizer import TokenizerConfig
+from training.corpus.cleaning import CleaningConfig
+from training.corpus.readers import Format
+from training.corpus.records import Direction
+
+Directions = Literal["both", "forward", "backward"]
+
+# A tag: it becomes a piece of the vocabulary and a part of file names.
+Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+
+
+class CorpusConfig(Config):
+    """Files of one language pair. `dev` and `test` are files of the user; without them, sentences are split off."""
+
+    files: tuple[str, ...] = Field(min_length=1)
+    source: Language
+    target: Language
+    name: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$", description="default: source-target")
+    weight: float = Field(1.0, gt=0, le=1000, description="how often an epoch has each pair; 0.5 is every second one")
+    format: Format | None = None
+    directions: Directions = "both"
+    dev_size: int = Field(1000, ge=0, description="sentences to split off, without dev")
+    test_size: int = Field(1000, ge=0, description="as dev_size, without test")
+    dev: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if self.source == self.target:
+            raise ValueError(f"source and target are both {self.source}; they must be two languages")
+        return self
+
+    @property
+    def title(self) -> str:
+        """The name, or the languages where there is none."""
+        return self.name or f"{self.source}-{self.target}"
+
+    @property
+    def forward(self) -> Direction:
+        """From source to target: the order of the columns in corpus files."""
+        return self.source, self.target
+
+    @property
+    def wanted(self) -> list[Direction]:
+        """The directions to train."""
+        backward = self.target, self.source
+        return {"both": [self.forward, backward], "forward": [self.forward], "backward": [backward]}[self.directions]
+
+    @property
+    def cut_sizes(self) -> tuple[int, int]:
+        """How many dev and test sentences are to be split off."""
+        return 0 if self.dev else self.dev_size, 0 if self.test else self.test_size
+
+
+class PrepareConfig(Config):
+    """Corpora that become one folder with one tokenizer."""
+
+    corpora: tuple[CorpusConfig, ...] = Field(min_length=1)
+    cleaning: CleaningConfig = CleaningConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    seed: int = 1
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        titles = [corpus.title for corpus in self.corpora]
+        if twice := next((title for title in titles if titles.count(title) > 1), None):
+            raise ValueError(f"two corpora are called {twice}; give each a name of its own")
+        if len(self.directions) > 1 and not self.tokenizer.joint:
+            raise ValueError(
+                f"the directions are {', '.join(map('-'.join, self.directions))}, where a side of the model sees "
+                "several languages, so separate tokenizers have no use; make the tokenizer joint, or train one "
+                "direction, forward or backward"
+            )
+        validated = {
+            direction for corpus in self.corpora if corpus.dev or corpus.dev_size for direction in corpus.wanted
+        }
+        if bare := next((direction for direction in self.directions if direction not in validated), None):
+            raise ValueError(f"no dev sentences for {'-'.join(bare)}: dev_size is 0; raise it, or name a file in dev")
+        return self
+
+    @property
+    def directions(self) -> list[Direction]:
+        """The directions of all corpora, each once."""
+        return list(dict.fromkeys(direction for corpus in self.corpora for direction in corpus.wanted))
+
+
+def read_corpora(path: Path) -> PrepareConfig:
+    """Read a TOML file with a table `[[corpora]]` a corpus."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"the list of corpora {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the list of corpora {path} is not valid TOML: {error}") from error
+    return PrepareConfig.read(values, where=str(path))

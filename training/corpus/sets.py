@@ -1,0 +1,86 @@
+"""From the files of all corpora to training, dev and test sets that share no sentence."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from nmt.errors import DataError
+from training.corpus.cleaning import Cleaner, CleaningReport
+from training.corpus.config import CorpusConfig, PrepareConfig
+from training.corpus.held_out import PairsByDirection, read_held_out
+from training.corpus.readers import locate, read
+from training.corpus.records import Direction, TextPair
+from training.corpus.splitting import Sentences, split
+
+Tell = Callable[[str], None]
+Part = Literal["dev", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sets:
+    """Training pairs by the title of their corpus, their sides in the order of its columns; the others by direction."""
+
+    train: dict[str, list[TextPair]] = field(default_factory=dict)
+    held_out: dict[Part, PairsByDirection] = field(default_factory=lambda: {"dev": {}, "test": {}})
+    reports: dict[str, CleaningReport] = field(default_factory=dict)
+
+    def hold_out(self, part: Part, direction: Direction, pairs: list[TextPair]) -> None:
+        """Add to what the corpora before gave for this direction."""
+        if pairs:
+            self.held_out[part].setdefault(direction, []).extend(pairs)
+
+
+def collect(config: PrepareConfig, tell: Tell) -> Sets:
+    """Read, clean and split all corpora.
+
+    No dev or test sentence of any corpus is left in the training set of any other that has its language. So corpora
+    that are split come first, and none gives up a sentence that one before it trains on.
+    """
+    sets = Sets()
+    held_out, trained = Sentences(), Sentences()
+    for corpus in config.corpora:
+        _read_own(config, corpus, sets, held_out, tell)
+    for corpus in sorted(config.corpora, key=lambda corpus: not any(corpus.cut_sizes)):
+        pairs = _clean(config, corpus, sets, held_out, tell)
+        parts = split(pairs, *corpus.cut_sizes, config.seed, trained.of(corpus.forward))
+        sets.train[corpus.title] = parts.train
+        cut: dict[Part, list[TextPair]] = {"dev": parts.dev, "test": parts.test}
+        for part, own in cut.items():
+            held_out.add(corpus.forward, own)
+            for direction in corpus.wanted:
+                sets.hold_out(part, direction, own if direction == corpus.forward else _reversed(own))
+        if len(config.corpora) > 1:
+            trained.add(corpus.forward, parts.train)
+    return sets
+
+
+def _read_own(config: PrepareConfig, corpus: CorpusConfig, sets: Sets, held_out: Sentences, tell: Tell) -> None:
+    """The dev and test files that the user brings."""
+    given: dict[Part, tuple[str, ...]] = {"dev": corpus.dev, "test": corpus.test}
+    for part, files in given.items():
+        if files:
+            tell(f"reading {', '.join(files)} for {part}")
+            pairs, sets.reports[f"{corpus.title} {part}"] = read_held_out(
+                files, corpus.wanted, corpus.forward, corpus.format, config.tokenizer.normalization
+            )
+            for direction, own in pairs.items():
+                held_out.add(direction, own)
+                sets.hold_out(part, direction, own)
+
+
+def _clean(config: PrepareConfig, corpus: CorpusConfig, sets: Sets, held_out: Sentences, tell: Tell) -> list[TextPair]:
+    """What is left of a corpus to train on and to split."""
+    cleaner = Cleaner(config.cleaning, config.tokenizer.normalization, held_out.of(corpus.forward))
+    pairs: list[TextPair] = []
+    for location in [locate(file, corpus.format) for file in corpus.files]:
+        tell(f"reading {location} ({location.format})")
+        pairs += cleaner.clean(read(location, corpus.forward))
+    report = sets.reports[corpus.title] = cleaner.report()
+    tell(f"\n{report.table()}\n")
+    if not pairs:
+        raise DataError(f"no pair of {', '.join(corpus.files)} is left to train on\n{report.text()}")
+    return pairs
+
+
+def _reversed(pairs: list[TextPair]) -> list[TextPair]:
+    return [(target, source) for source, target in pairs]
