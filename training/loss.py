@@ -21,9 +21,10 @@ def smoothed_cross_entropy(
     `consistency` > 0 says that the second half of the rows are the first once more, with other units dropped: the loss
     then grows by that weight × ½ (KL(p‖q) + KL(q‖p)) for each pair of rows (R-Drop, Liang et al. 2021, eq. 4).
     """
-    loss, likelihood = _SmoothedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        vectors, output.weight, output.bias, targets, smoothing, consistency
-    )
+    with torch.autocast(vectors.device.type, enabled=False):  # what is narrow here is chosen product by product
+        loss, likelihood = _SmoothedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            vectors, output.weight, output.bias, targets, smoothing, consistency
+        )
     return loss, likelihood
 
 

@@ -84,6 +84,23 @@ def test_consistency_costs_nothing_where_nothing_is_dropped() -> None:
     assert pulled.item() > apart.item()
 
 
+@pytest.mark.parametrize("consistency", [0.0, 2.0])
+def test_narrow_numbers_give_nearly_the_same_loss_and_gradients(consistency: float) -> None:
+    """A whole update's loss in bfloat16, as a CPU trains, against float32."""
+    config = settings(label_smoothing=0.1, consistency=consistency)
+    wide, narrow = small_model(), small_model()
+    expected, _ = batch_loss(wide, small_batch(), config)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, _ = batch_loss(narrow, small_batch(), config)
+    torch.autograd.backward([expected, loss])
+
+    assert loss.item() == pytest.approx(expected.item(), rel=0.01)
+    for ours, theirs in zip(narrow.parameters(), wide.parameters(), strict=True):
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        assert (ours.grad - theirs.grad).norm() <= 0.05 * theirs.grad.norm() + 1e-6
+
+
 def test_scheduled_sampling_feeds_the_pieces_that_the_model_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """At a rate of 1, each input but the first is the best piece after the right ones before it."""
     model, batch = small_model(), small_batch()
