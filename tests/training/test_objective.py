@@ -98,7 +98,7 @@ def test_narrow_numbers_give_nearly_the_same_loss_and_gradients(consistency: flo
     for ours, theirs in zip(narrow.parameters(), wide.parameters(), strict=True):
         assert ours.grad is not None
         assert theirs.grad is not None
-        assert (ours.grad - theirs.grad).norm() <= 0.05 * theirs.grad.norm() + 1e-6
+        assert (ours.grad - theirs.grad).norm() <= 0.02 * theirs.grad.norm() + 1e-4
 
 
 def test_scheduled_sampling_feeds_the_pieces_that_the_model_says(monkeypatch: pytest.MonkeyPatch) -> None:
