@@ -72,7 +72,8 @@ def _clean(config: PrepareConfig, corpus: CorpusConfig, sets: Sets, held_out: Se
     """What is left of a corpus to train on and to split."""
     cleaner = Cleaner(config.cleaning, config.tokenizer.normalization, held_out.of(corpus.forward))
     pairs: list[TextPair] = []
-    for location in [locate(file, corpus.format) for file in corpus.files]:
+    locations = [location for file in corpus.files for location in locate(file, corpus.forward, corpus.format)]
+    for location in locations:
         tell(f"reading {location} ({location.format})")
         pairs += cleaner.clean(read(location, corpus.forward))
     report = sets.reports[corpus.title] = cleaner.report()
