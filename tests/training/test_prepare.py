@@ -75,7 +75,7 @@ def test_reports(prepared: Callable[..., PreparedCorpus]) -> None:
     """What was dropped is written down for people and for programs."""
     folder = prepared().folder
 
-    report = json.loads((folder / "report.json").read_text())["en-de"]
+    report = json.loads((folder / "report.json").read_text())["corpora"]["en-de"]
 
     counts = {reason: dropped["count"] for reason, dropped in report["dropped"].items()}
     assert counts == {"duplicate": 1, "same on both sides": 1, "malformed": 1, "empty": 1}
@@ -243,7 +243,7 @@ def test_command(corpus: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     options = f"--source en --target de --output {output} --format tsv --directions forward --dev-size 5 --test-size 0"
     more = "--vocabulary-size 400 --algorithm char --separate-tokenizers --normalization nfkc --keep-identical"
-    limits = "--max-characters 300 --max-ratio 4 --keep-duplicates --seed 3"
+    limits = "--max-characters 300 --max-ratio 4 --keep-duplicates --any-language --seed 3"
 
     result = run(corpus, *options.split(), *more.split(), *limits.split())
 

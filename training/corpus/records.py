@@ -21,6 +21,7 @@ class Reason(StrEnum):
     LANGUAGE = "not in the languages"
     TOO_LONG = "too long"
     RATIO = "lengths too different"
+    SWAPPED = "sides swapped"
     IDENTICAL = "same on both sides"
     HELD_OUT = "in dev or test"
     DUPLICATE = "duplicate"
