@@ -12,6 +12,7 @@ import pytest
 from nmt.cli import build
 from nmt.package import PRETRAINED
 from service.schemas import TranslateReply, TranslateRequest
+from training.corpus.config import read_corpora
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,16 +38,26 @@ def test_make_targets_exist() -> None:
 
 
 def test_commands_and_options_exist() -> None:
-    """Each `nmt x --option` of the README is known to the command line."""
-    app = build([])
-    known = {command.name: command for command in app.registered_commands}
-    for name, rest in re.findall(r"^(?:\.venv/bin/)?nmt ([a-z]+)(.*(?:\\\n.*)*)", README, flags=re.MULTILINE):
-        assert name in known, name
+    """Each `nmt x --option` of the documents is known to the command line."""
+    texts = [document.read_text(encoding="utf-8") for document in DOCUMENTS]
+    used: dict[str, set[str]] = {}
+    for name, rest in re.findall(r"^(?:\.venv/bin/)?nmt ([a-z]+)(.*(?:\\\n.*)*)", "\n".join(texts), flags=re.MULTILINE):
+        used.setdefault(name, set()).update(re.findall(r"--[a-z-]+", rest))
+
+    assert used.keys() <= {command.name for command in build([]).registered_commands}
+    for name, options in used.items():
         help_text = subprocess.run(
             [sys.executable, "-m", "nmt", name, "--help"], capture_output=True, text=True, check=True
         ).stdout
-        for option in re.findall(r"--[a-z-]+", rest):
-            assert option in help_text, f"nmt {name} {option}"
+        assert {option for option in options if option not in help_text} == set(), name
+
+
+def test_the_list_of_corpora_is_one(tmp_path: Path) -> None:
+    """The TOML file of docs/data.md is read without an error."""
+    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/data.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    (tmp_path / "corpora.toml").write_text(block, encoding="utf-8")
+
+    assert [corpus.title for corpus in read_corpora(tmp_path / "corpora.toml").corpora] == ["house", "web", "en-fr"]
 
 
 def test_example_requests_are_valid() -> None:

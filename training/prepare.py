@@ -57,15 +57,14 @@ def prepare_corpus(config: PrepareConfig, output: Path, tell: Tell = lambda _: N
 def _write_training_sets(config: PrepareConfig, folder: Path, sets: Sets) -> Iterable[CorpusEntry]:
     for corpus in config.corpora:
         pairs, report = sets.train[corpus.title], sets.reports[corpus.title]
-        file = f"train.{corpus.title}.tsv"
-        write_rows(folder / file, pairs)
+        write_rows(folder / corpus.train_file, pairs)
         yield CorpusEntry(
             name=corpus.title,
             source=corpus.source,
             target=corpus.target,
             directions=tuple(corpus.wanted),
             weight=corpus.weight,
-            train=Part(file=file, size=len(pairs)),
+            train=Part(file=corpus.train_file, size=len(pairs)),
             files=corpus.files,
             total=report.total,
             dropped=report.total - report.kept,
@@ -84,10 +83,14 @@ def _write_held_out(folder: Path, name: str, held_out: PairsByDirection) -> dict
 
 
 def _write_reports(folder: Path, sets: Sets) -> None:
-    reports = {name: report.model_dump(mode="json") for name, report in sets.reports.items()}
-    text = "\n".join(f"== {name}\n{report.text()}" for name, report in sets.reports.items())
-    (folder / "report.json").write_text(json.dumps(reports, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / "report.txt").write_text(text, encoding="utf-8")
+    report = {
+        "corpora": {name: report.model_dump(mode="json") for name, report in sets.reports.items()},
+        "findings": [finding.model_dump(mode="json") for finding in sets.findings],
+    }
+    parts = [f"== {name}\n{report.text()}" for name, report in sets.reports.items()]
+    parts.append("== what is left\n" + "\n".join(finding.text() for finding in sets.findings))
+    (folder / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "report.txt").write_text("\n".join(parts), encoding="utf-8")
 
 
 def _make_tokenizer(config: PrepareConfig, folder: Path, sets: Sets) -> None:
@@ -133,6 +136,9 @@ def prepare(
     max_characters: Annotated[int, typer.Option(help="Drop pairs with a longer side.")] = 500,
     max_ratio: Annotated[float, typer.Option(help="Drop pairs with one side longer by this factor.")] = 3.0,
     keep_identical: Annotated[bool, typer.Option("--keep-identical", help="Pairs that are the same twice.")] = False,
+    any_language: Annotated[
+        bool, typer.Option("--any-language", help="Do not check which languages the sides are in.")
+    ] = False,
     keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Pairs that were seen before.")] = False,
     seed: Annotated[int, typer.Option(help="Decides which sentences are held out.")] = 1,
 ) -> None:
@@ -163,6 +169,7 @@ def prepare(
         cleaning = {
             "max_characters": max_characters,
             "max_ratio": max_ratio,
+            "check_languages": not any_language,
             "drop_identical": not keep_identical,
             "drop_duplicates": not keep_duplicates,
         }

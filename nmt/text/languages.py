@@ -14,6 +14,11 @@ def name(code: str) -> str:
     return language.name.capitalize() if language else code
 
 
+def is_known(code: str) -> bool:
+    """Whether `detect` can find texts in this language."""
+    return _language(code) is not None
+
+
 def detect(text: str, candidates: Sequence[str]) -> tuple[str, float]:
     """Which of the candidate languages a text is in, and how sure that is, from 0 to 1.
 

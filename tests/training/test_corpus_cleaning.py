@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.corpus.cleaning import Cleaner, CleaningConfig, CleaningReport
-from training.corpus.records import Line, Pair, Reason, Rejected, TextPair
+from training.corpus.records import Direction, Line, Pair, Reason, Rejected, TextPair
 
 
 def as_lines(pairs: list[TextPair]) -> list[Line]:
@@ -160,3 +160,44 @@ def test_cleaning_twice_changes_nothing(pairs: list[TextPair]) -> None:
     once, _ = cleaned(pairs)
 
     assert cleaned(once) == (once, {})
+
+
+EN_DE = ("en", "de")
+GOOD = ("The house at the end of the street is very old.", "Das Haus am Ende der Straße ist sehr alt, sagt man.")
+
+
+@pytest.mark.parametrize(
+    ("pair", "reason", "detail"),
+    [
+        (GOOD[::-1], Reason.SWAPPED, ""),
+        (("Ich habe das nicht gewusst.", "I did not know that."), Reason.SWAPPED, ""),
+        (
+            (GOOD[0], "The house at the end of that street is really old."),
+            Reason.LANGUAGE,
+            "both sides look like English",
+        ),
+        (
+            ("Das Haus am Ende dieser Straße ist wirklich sehr alt.", GOOD[1]),
+            Reason.LANGUAGE,
+            "both sides look like German",
+        ),
+    ],
+)
+def test_sides_in_the_wrong_language(pair: TextPair, reason: Reason, detail: str) -> None:
+    """Swapped sides, and two sides in one language, go; good pairs, and those too short to be judged, stay."""
+    pairs = [GOOD, pair, ("Tom!", "Tom?"), ("Hallo!", "Hi!"), ("New York Times", "Tom mag Jazz")]
+    cleaner = Cleaner(CleaningConfig(), languages=EN_DE)
+
+    kept = list(cleaner.clean(as_lines(pairs)))
+
+    ((found, dropped),) = cleaner.report().dropped.items()
+    assert kept == [GOOD, *pairs[2:]]
+    assert (found, dropped.examples[0].line, dropped.examples[0].detail) == (reason, 2, detail)
+
+
+@pytest.mark.parametrize(("languages", "check"), [(EN_DE, False), (("en", "xx"), True), (("de", "de-CH"), True)])
+def test_languages_that_are_not_checked(languages: Direction, check: bool) -> None:
+    """If the settings say so, or if the detector does not know them or cannot tell them apart."""
+    cleaner = Cleaner(CleaningConfig(check_languages=check), languages=languages)
+
+    assert list(cleaner.clean(as_lines([GOOD[::-1]]))) == [GOOD[::-1]]

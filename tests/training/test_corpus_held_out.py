@@ -49,7 +49,7 @@ def test_only_unusable_lines_go(folder: Path) -> None:
     pairs, report = read_held_out([f"{folder}/bad.tsv"], [EN_DE], EN_DE, None, "nfc")
 
     assert pairs == {EN_DE: [("Tom", "Tom"), ("Tom", "Tom")]}
-    assert {reason.value: dropped.count for reason, dropped in report.dropped.items()} == {"malformed line": 1}
+    assert {reason.value: dropped.count for reason, dropped in report.dropped.items()} == {"malformed": 1}
 
 
 @pytest.mark.parametrize(

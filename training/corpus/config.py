@@ -46,6 +46,11 @@ class CorpusConfig(Config):
         return self.name or f"{self.source}-{self.target}"
 
     @property
+    def train_file(self) -> str:
+        """Its name in the folder."""
+        return f"train.{self.title}.tsv"
+
+    @property
     def forward(self) -> Direction:
         """From source to target: the order of the columns in corpus files."""
         return self.source, self.target

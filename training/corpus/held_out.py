@@ -27,7 +27,7 @@ def read_held_out(
     the other direction as well, reversed, unless that one has a file of its own.
     Raises `DataError` when a direction gets no pairs, and as the readers do.
     """
-    placed = [_placed(file, directions, stated) for file in files]
+    placed = [place for file in files for place in _placed(file, directions, forward, stated)]
     own = {direction for direction, _ in placed}
     cleaner = Cleaner(_LENIENT, form)
     pairs: PairsByDirection = {direction: [] for direction in directions}
@@ -50,15 +50,17 @@ def read_held_out(
     return pairs, cleaner.report()
 
 
-def _placed(file: str, directions: Sequence[Direction], stated: Format | None) -> tuple[Direction | None, Location]:
-    """The direction that the user stated, if any, and the file."""
+def _placed(
+    file: str, directions: Sequence[Direction], forward: Direction, stated: Format | None
+) -> list[tuple[Direction | None, Location]]:
+    """The direction that the user stated, if any, and the file, or the files of an archive."""
     label, equals, rest = file.partition("=")
     if not equals or Path(file).exists():
-        return None, locate(file, stated)
+        return [(None, location) for location in locate(file, forward, stated)]
     known = {"-".join(direction): direction for direction in directions}
     if label not in known:
         raise DataError(f"{file} is for the direction {label}, but what is prepared is {', '.join(known)}")
-    return known[label], locate(rest, stated)
+    return [(known[label], location) for location in locate(rest, known[label], stated)]
 
 
 def _check_single(lines: Sequence[Line], location: Location, backward: Direction) -> None:

@@ -13,11 +13,15 @@ Direction = tuple[str, str]
 class Reason(StrEnum):
     """Why a line did not become a training pair."""
 
-    MALFORMED = "malformed line"
+    MALFORMED = "malformed"
     BROKEN = "broken encoding"
     EMPTY = "empty"
+    UNTRANSLATED = "not translated"
+    DRAFT = "fuzzy or not approved"
+    LANGUAGE = "not in the languages"
     TOO_LONG = "too long"
     RATIO = "lengths too different"
+    SWAPPED = "sides swapped"
     IDENTICAL = "same on both sides"
     HELD_OUT = "in dev or test"
     DUPLICATE = "duplicate"
@@ -44,4 +48,18 @@ class Rejected:
     line: int
 
 
+class NoPair(ValueError):
+    """What stands in a file is no pair, for this reason."""
+
+    def __init__(self, detail: str, reason: Reason = Reason.MALFORMED) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
 Line = Pair | Rejected
+
+
+def is_in(given: str, wanted: str) -> bool:
+    """Whether a code names the wanted language, or a region of it: `EN_us` is in `en`, but `en` is not in `en-US`."""
+    code = given.strip().lower().replace("_", "-")
+    return code == wanted.lower() or code.startswith(f"{wanted.lower()}-")

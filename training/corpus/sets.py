@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from nmt.errors import DataError
+from training.corpus.audit import Finding, near_copies, other_languages
 from training.corpus.cleaning import Cleaner, CleaningReport
 from training.corpus.config import CorpusConfig, PrepareConfig
 from training.corpus.held_out import PairsByDirection, read_held_out
@@ -23,6 +24,7 @@ class Sets:
     train: dict[str, list[TextPair]] = field(default_factory=dict)
     held_out: dict[Part, PairsByDirection] = field(default_factory=lambda: {"dev": {}, "test": {}})
     reports: dict[str, CleaningReport] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
 
     def hold_out(self, part: Part, direction: Direction, pairs: list[TextPair]) -> None:
         """Add to what the corpora before gave for this direction."""
@@ -51,7 +53,23 @@ def collect(config: PrepareConfig, tell: Tell) -> Sets:
                 sets.hold_out(part, direction, own if direction == corpus.forward else _reversed(own))
         if len(config.corpora) > 1:
             trained.add(corpus.forward, parts.train)
+    _audit(config, sets, tell)
     return sets
+
+
+def _audit(config: PrepareConfig, sets: Sets, tell: Tell) -> None:
+    """Look at what was left to train on."""
+    train = {corpus.train_file: (corpus.forward, sets.train[corpus.title]) for corpus in config.corpora}
+    sentences: dict[str, list[str]] = {}
+    for by_direction in sets.held_out.values():
+        for direction, pairs in by_direction.items():
+            for side, language in enumerate(direction):
+                sentences.setdefault(language, []).extend(pair[side] for pair in pairs)
+    tell("looking for near copies of dev and test sentences, and for other languages")
+    sets.findings.extend(near_copies(train, sentences))
+    if config.cleaning.check_languages:
+        sets.findings.extend(other_languages(train))
+    tell("\n" + "".join(finding.text() for finding in sets.findings))
 
 
 def _read_own(config: PrepareConfig, corpus: CorpusConfig, sets: Sets, held_out: Sentences, tell: Tell) -> None:
@@ -70,9 +88,10 @@ def _read_own(config: PrepareConfig, corpus: CorpusConfig, sets: Sets, held_out:
 
 def _clean(config: PrepareConfig, corpus: CorpusConfig, sets: Sets, held_out: Sentences, tell: Tell) -> list[TextPair]:
     """What is left of a corpus to train on and to split."""
-    cleaner = Cleaner(config.cleaning, config.tokenizer.normalization, held_out.of(corpus.forward))
+    cleaner = Cleaner(config.cleaning, config.tokenizer.normalization, held_out.of(corpus.forward), corpus.forward)
     pairs: list[TextPair] = []
-    for location in [locate(file, corpus.format) for file in corpus.files]:
+    locations = [location for file in corpus.files for location in locate(file, corpus.forward, corpus.format)]
+    for location in locations:
         tell(f"reading {location} ({location.format})")
         pairs += cleaner.clean(read(location, corpus.forward))
     report = sets.reports[corpus.title] = cleaner.report()

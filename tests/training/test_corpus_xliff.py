@@ -1,0 +1,161 @@
+"""XLIFF 1.2 and 2, from plain files to those of translation tools."""
+
+from pathlib import Path
+
+import pytest
+from corpora import lines_of, pairs, rejected
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nmt.errors import DataError
+
+ONE = """<?xml version="1.0" encoding="UTF-8"?>
+<xliff version="1.2" xmlns="urn:oasis:names:tc:xliff:document:1.2" xmlns:sdl="http://sdl.com/FileTypes/SdlXliff/1.0">
+<file original="a.docx" source-language="en-GB" target-language="de-DE" datatype="x"><body>
+{}
+</body></file>
+</xliff>
+"""
+TWO = """<xliff xmlns="urn:oasis:names:tc:xliff:document:2.0" version="2.0" srcLang="en" trgLang="de">
+<file id="f1">
+{}
+</file></xliff>
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "x.xlf"
+
+
+def unit(source: str, target: str, attributes: str = "", state: str = "") -> str:
+    return f'<trans-unit id="1" {attributes}><source>{source}</source><target {state}>{target}</target></trans-unit>'
+
+
+def segment(source: str, target: str, state: str = "") -> str:
+    return f'<unit id="1"><segment {state}><source>{source}</source><target>{target}</target></segment></unit>'
+
+
+@pytest.mark.parametrize(("frame", "body"), [(ONE, unit("Go.", "Geh.")), (TWO, segment("Go.", "Geh."))])
+@pytest.mark.parametrize("name", ["x.xlf", "x.xliff", "x.sdlxliff", "x.mxliff", "x.mqxliff"])
+def test_both_versions(tmp_path: Path, frame: str, body: str, name: str) -> None:
+    """Regions in the codes do not matter; a file of the opposite direction is turned."""
+    assert pairs(lines_of(tmp_path / name, frame.format(body))) == [("Go.", "Geh.")]
+    assert pairs(lines_of(tmp_path / name, frame.format(body), ("de", "en"))) == [("Geh.", "Go.")]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ('Press <g id="1">the <mrk mtype="term">key</mrk></g><x id="2"/>.', "Press the key."),
+        ('a<bpt id="1">&lt;b></bpt> bold<ept id="1">&lt;/b></ept><ph id="2">{0}</ph>', "a bold"),
+        ('one<x id="1" ctype="lb"/>two', "one two"),
+        ('<pc id="1">in <cp hex="0001"/>side</pc><sc id="2"/><ec startRef="2"/>', "in side"),
+    ],
+)
+def test_inline_codes(file: Path, content: str, text: str) -> None:
+    """The text that they surround stays."""
+    assert pairs(lines_of(file, ONE.format(unit(content, "Ziel")))) == [(text, "Ziel")]
+    assert pairs(lines_of(file, TWO.format(segment(content, "Ziel")))) == [(text, "Ziel")]
+
+
+@pytest.mark.parametrize(
+    ("frame", "body", "reason", "detail"),
+    [
+        (ONE, unit("Go.", ""), "not translated", ""),
+        (ONE, unit("Go.", '<g id="1"/>'), "not translated", ""),
+        (ONE, '<trans-unit id="1"><source>Go.</source></trans-unit>', "not translated", ""),
+        (ONE, unit("Go.", "Go.", 'translate="no"'), "not translated", "marked as not to be translated"),
+        (ONE, unit("Go.", "Geh.", 'approved="no"'), "fuzzy or not approved", "not approved"),
+        (ONE, unit("Go.", "Geh.", "", 'state="new"'), "fuzzy or not approved", "new"),
+        (ONE, unit("Go.", "Geh.", "", 'state="needs-review-translation"'), "fuzzy or not approved", "needs-review"),
+        (TWO, segment("Go.", "Geh.", 'state="initial"'), "fuzzy or not approved", "initial"),
+        (TWO, segment("Go.", "").replace("<target></target>", ""), "not translated", ""),
+        (ONE, unit("a & b", "Geh."), "malformed", "no XML: xmlParseEntityRef"),
+        (ONE.replace("de-DE", "fr"), unit("Go.", "Va."), "not in the languages", "the file is from en-GB to fr"),
+        (TWO.replace('"en"', '"fi"'), segment("Mene.", "Geh."), "not in the languages", "the file is from fi to de"),
+    ],
+)
+def test_what_is_no_pair(file: Path, frame: str, body: str, reason: str, detail: str) -> None:
+    """It is rejected with its reason and line."""
+    ((line, found, told),) = rejected(lines_of(file, frame.format(body)))
+
+    assert (line, found) == (4 if frame.startswith("<?xml") else 3, reason)
+    assert told.startswith(detail)
+
+
+@pytest.mark.parametrize("state", ["translated", "signed-off", "final", "reviewed", "x-mine"])
+def test_finished_states(file: Path, state: str) -> None:
+    """What is translated, reviewed or final is taken, and so is what a tool calls in its own way."""
+    assert pairs(lines_of(file, ONE.format(unit("Go.", "Geh.", 'approved="yes"', f'state="{state}"')))) == [
+        ("Go.", "Geh.")
+    ]
+    assert pairs(lines_of(file, TWO.format(segment("Go.", "Geh.", f'state="{state}"')))) == [("Go.", "Geh.")]
+
+
+def test_segments_of_version_1(file: Path) -> None:
+    """As Trados writes them: paired by their number; one without a target is not translated."""
+    source = "".join(f'<mrk mtype="seg" mid="{i}">Source {i}.</mrk> ' for i in (1, 2, 3))
+    target = "".join(f'<g id="5"><mrk mtype="seg" mid="{i}">Ziel {i}.</mrk></g>' for i in (2, 1))
+    body = f"<source>all</source><seg-source>{source}</seg-source><target>{target}</target><sdl:seg-defs/>"
+
+    lines = lines_of(file, ONE.format(f'<trans-unit id="a">{body}</trans-unit>'))
+
+    assert pairs(lines) == [("Source 1.", "Ziel 1."), ("Source 2.", "Ziel 2.")]
+    assert rejected(lines) == [(4, "not translated", "")]
+
+
+def test_suggestions_are_no_translations(file: Path) -> None:
+    """`alt-trans` holds what the memory offered."""
+    body = unit("Go.", "Geh.").replace("</target>", "</target><alt-trans><target>Lauf.</target></alt-trans>")
+
+    assert pairs(lines_of(file, ONE.format(body))) == [("Go.", "Geh.")]
+
+
+def test_segments_of_version_2(file: Path) -> None:
+    """Each is a pair; what is between them is not."""
+    body = (
+        '<unit id="1"><originalData><data id="d">&lt;b></data></originalData>'
+        "<segment><source>One.</source><target>Eins.</target></segment><ignorable><source> </source></ignorable>"
+        "<segment><source>Two.</source><target>Zwei.</target></segment></unit>"
+    )
+
+    assert pairs(lines_of(file, TWO.format(body))) == [("One.", "Eins."), ("Two.", "Zwei.")]
+
+
+def test_several_files_in_one(file: Path) -> None:
+    """Each has its own languages; prefixes of namespaces do not matter."""
+    other = '</body></file><file source-language="de" target-language="en"><body>'
+    body = unit("Go.", "Geh.") + other + unit("Lauf.", "Run.").replace("<", "<x:").replace("<x:/", "</x:")
+
+    assert pairs(lines_of(file, ONE.format(body))) == [("Go.", "Geh."), ("Run.", "Lauf.")]
+
+
+def test_no_stated_target_language(file: Path) -> None:
+    """It is taken to be right."""
+    frame = ONE.replace(' target-language="de-DE"', "")
+
+    assert pairs(lines_of(file, frame.format(unit("Go.", "Geh.")))) == [("Go.", "Geh.")]
+
+
+def test_no_xliff_at_all(file: Path) -> None:
+    """A file of another kind is named."""
+    with pytest.raises(DataError, match=r"x\.xlf is no XLIFF file: there is no <xliff> in it"):
+        lines_of(file, "<tmx/>")
+
+
+WORDS = """</xliff> <file </file> <trans-unit> </trans-unit> <unit> </unit> <segment> </segment> <source> </source>
+    <target> </target> <seg-source> </seg-source> </mrk> <x/> text &lt; &x; < > <!-- -->""".split()
+TAGS = [
+    '<xliff srcLang="en" trgLang="de">',
+    '<unit translate="no">',
+    '<target state="new">',
+    '<mrk mtype="seg" mid="1">',
+]
+pieces = st.sampled_from([*WORDS, *TAGS, "\n", "\x00"])
+
+
+@given(content=st.lists(pieces, max_size=60).map("".join))
+def test_no_content_ends_a_run_unexpectedly(tmp_path_factory: pytest.TempPathFactory, content: str) -> None:
+    """Anything is a list of units, some of them rejected: no exception."""
+    lines_of(tmp_path_factory.getbasetemp() / "fuzz.xlf", "<xliff>" + content)
