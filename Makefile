@@ -8,7 +8,7 @@ BIN := .venv/bin
 # Each of two test processes has one core; more threads would only wait for each other.
 TEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
-.PHONY: serve test test-all test-docker check format
+.PHONY: serve test test-all test-docker check format bench-train
 
 serve: .venv/installed  ## start the service with the model in the box on NMT_HOST:NMT_PORT (127.0.0.1:8000)
 	@exec $(BIN)/nmt serve
@@ -21,6 +21,9 @@ test-all: .venv/installed  ## the long ones as well
 
 test-docker: .venv/installed  ## build and start the image with a real engine, and ask it for a translation
 	PYTHON=$(abspath $(BIN))/python docker/test.sh
+
+bench-train: .venv/installed  ## how fast training is; PEERS=FOLDER measures JoeyNMT in turn
+	PYTHONPATH=tests/benchmarks $(BIN)/python tests/benchmarks/train.py
 
 check: .venv/installed  ## style, types, import rules, and what the documents promise
 	$(BIN)/ruff check .

@@ -24,6 +24,13 @@ class Validation(Config):
     search: SearchConfig = SearchConfig(beam_size=5, max_length=100)
 
 
+class MinimumRisk(Config):
+    """Tuning on the model's own translations; see `training.minimum_risk`. Slow: start from a trained model."""
+
+    weight: float = Field(0.0, ge=0, le=1, description="of the expected cost in the loss; likelihood has the rest")
+    hypotheses: int = Field(8, ge=2, le=32, description="translations a sentence, from a beam of that size")
+
+
 class Card(Config):
     """What the model folder's README says of data and rights; nobody but the person who trains can know it."""
 
@@ -64,6 +71,7 @@ class TrainingConfig(Config):
         0.0, ge=0, description="weight that pulls two passes with other units dropped together (the α of R-Drop)"
     )
     scheduled_sampling: float = Field(0.0, ge=0, le=1, description="share of target inputs that the model says itself")
+    minimum_risk: MinimumRisk = MinimumRisk()
     clip_norm: float = Field(1.0, gt=0)
     save_every: int = Field(500, ge=1, description="updates between two saves of all that a resume needs")
     model: dict[str, Any] = Field(default_factory=dict)

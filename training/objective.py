@@ -3,30 +3,55 @@
 import torch
 from torch import Tensor
 
+from nmt.errors import TrainingError
 from nmt.model.seq2seq import Seq2Seq
-from nmt.text.tokenizer import PAD
+from nmt.text.tokenizer import PAD, Tokenizer
 from training.batches import Batch
 from training.config import TrainingConfig
 from training.loss import smoothed_cross_entropy
+from training.minimum_risk import expected_cost
+from training.sampling import SubwordSampler
 
 _ROWS = 512
 
 
-def batch_loss(model: Seq2Seq, batch: Batch, config: TrainingConfig) -> tuple[Tensor, Tensor]:
-    """Loss and negative log-likelihood, summed over the batch's target pieces; padding never meets the logits."""
-    if config.scheduled_sampling:
-        batch = _with_own_pieces(model, batch, config.scheduled_sampling)
-    if not config.consistency:
-        return _loss(model, batch, config)
-    loss, likelihood = _loss(model, _twice(batch), config)
-    return loss / 2, likelihood / 2
+class Objective:
+    """Turns sentences into a loss. Without a tokenizer, it can do all but what reads and writes words."""
 
+    def __init__(self, config: TrainingConfig, tokenizer: Tokenizer | None = None) -> None:
+        if tokenizer is None and (config.subword_sampling or config.minimum_risk.weight):
+            raise TrainingError("subword_sampling and minimum_risk cut and score words, and need the run's tokenizer")
+        self._config, self._tokenizer = config, tokenizer
 
-def _loss(model: Seq2Seq, batch: Batch, config: TrainingConfig) -> tuple[Tensor, Tensor]:
-    vectors, _ = model(batch.source, batch.lengths, batch.target_in)
-    real = batch.target_out != PAD
-    targets = batch.target_out[real]
-    return smoothed_cross_entropy(vectors[real], model.output, targets, config.label_smoothing, config.consistency)
+    def read(self, batch: Batch, seed: tuple[int, ...]) -> Batch:
+        """The batch as it is to be read this time; `seed` decides how its words are cut, if the recipe asks for it."""
+        if self._tokenizer is None or not self._config.subword_sampling:
+            return batch
+        return SubwordSampler(self._tokenizer, self._config.subword_sampling).sample(batch, seed)
+
+    def loss(self, model: Seq2Seq, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Loss and negative log-likelihood, summed over the batch's target pieces."""
+        loss, likelihood = self._likelihood(model, batch)
+        risk = self._config.minimum_risk
+        if self._tokenizer is not None and risk.weight:
+            cost = expected_cost(model, batch, self._tokenizer, risk.hypotheses)
+            loss = (1 - risk.weight) * loss + risk.weight * batch.target_pieces * cost
+        return loss, likelihood
+
+    def _likelihood(self, model: Seq2Seq, batch: Batch) -> tuple[Tensor, Tensor]:
+        """By teacher forcing, with what the recipe adds to it; padding never meets the logits."""
+        config = self._config
+        if config.scheduled_sampling:
+            batch = _with_own_pieces(model, batch, config.scheduled_sampling)
+        passes = 1
+        if config.consistency:
+            batch, passes = _twice(batch), 2
+        vectors, _ = model(batch.source, batch.lengths, batch.target_in)
+        real = batch.target_out != PAD
+        loss, likelihood = smoothed_cross_entropy(
+            vectors[real], model.output, batch.target_out[real], config.label_smoothing, config.consistency
+        )
+        return loss / passes, likelihood / passes
 
 
 def _twice(batch: Batch) -> Batch:

@@ -16,8 +16,8 @@ from training.card import write_card
 from training.config import TrainingConfig
 from training.corpus.prepared import PreparedCorpus, weighted
 from training.loggers import JsonLines, Logger, SampleFile, TensorBoard, Terminal
+from training.objective import Objective
 from training.run_state import Progress, write_atomically
-from training.sampling import SubwordSampler
 from training.trainer import Trainer
 from training.validation import ValidationResult, Validator
 
@@ -52,8 +52,7 @@ def run_training(config: TrainingConfig, name: str, folder: Path) -> Outcome:
         TensorBoard(folder / "tensorboard"),
         Terminal(config.updates),
     ]
-    sampler = SubwordSampler(tokenizer, config.subword_sampling) if config.subword_sampling else None
-    trainer = Trainer(config, model, batches, validator, folder, loggers, sampler)
+    trainer = Trainer(config, model, batches, validator, folder, loggers, Objective(config, tokenizer))
     progress = trainer.run()
     if trainer.interrupted:
         return Outcome(progress, None)

@@ -16,9 +16,8 @@ from training.averaging import Checkpoints
 from training.batches import Batch, Batches
 from training.config import TrainingConfig
 from training.loggers import Logger, UpdateReport
-from training.objective import batch_loss
+from training.objective import Objective
 from training.run_state import Progress, load_state, optimizer_tensors, restore_optimizer, save_state
-from training.sampling import SubwordSampler
 from training.schedule import learning_rate
 from training.validation import Validator
 
@@ -36,10 +35,10 @@ class Trainer:
         validator: Validator,
         folder: Path,
         loggers: list[Logger],
-        sampler: SubwordSampler | None = None,
+        objective: Objective | None = None,
     ) -> None:
         self.config, self.batches, self.validator, self.loggers = config, batches, validator, loggers
-        self.sampler = sampler
+        self.objective = objective or Objective(config)
         self.device = choose_device(config)
         self.model = model.to(self.device)
         self.optimizer = torch.optim.AdamW(
@@ -79,10 +78,8 @@ class Trainer:
             rows = self.batches.epoch(self.config.seed, self.progress.epoch)
             for number in range(self.progress.batch, len(rows)):
                 self.progress.batch = number + 1
-                batch = self.batches.batch(rows[number])
-                if self.sampler is not None:
-                    batch = self.sampler.sample(batch, (self.config.seed, self.progress.epoch, number))
-                yield batch.to(self.device)
+                seed = self.config.seed, self.progress.epoch, number
+                yield self.objective.read(self.batches.batch(rows[number]), seed).to(self.device)
             self.progress.epoch, self.progress.batch = self.progress.epoch + 1, 0
 
     def _update(self, batch: Batch) -> UpdateReport:
@@ -104,7 +101,7 @@ class Trainer:
     def _loss(self, batch: Batch) -> tuple[Tensor, Tensor, int]:
         """Summed loss and negative log-likelihood of a batch, and its target pieces."""
         with self._autocast():
-            return *batch_loss(self.model, batch, self.config), batch.target_pieces
+            return *self.objective.loss(self.model, batch), batch.target_pieces
 
     def _autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, self._autocast_type, enabled=self._autocast_type != torch.float32)

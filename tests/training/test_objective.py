@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nmt.config import ModelConfig
+from nmt.errors import TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.text.tokenizer import PAD
 from training.batches import Batch, Batches
 from training.config import TrainingConfig
 from training.loss import smoothed_cross_entropy
-from training.objective import batch_loss
+from training.objective import Objective
 
 N, E, V = 1102, 5, 7  # more rows than a chunk holds, and an even number of them
 
@@ -75,9 +76,9 @@ def test_consistency_is_the_symmetric_divergence_of_both_halves() -> None:
 
 def test_consistency_costs_nothing_where_nothing_is_dropped() -> None:
     """Two passes of a network without dropout agree; with dropout they do not, and the loss grows."""
-    plain, both = (batch_loss(small_model(), small_batch(), settings(consistency=c))[0] for c in (0.0, 4.0))
+    plain, both = (Objective(settings(consistency=c)).loss(small_model(), small_batch())[0] for c in (0.0, 4.0))
     apart, pulled = (
-        batch_loss(small_model(output_dropout=0.5), small_batch(), settings(consistency=c))[0] for c in (1e-9, 4.0)
+        Objective(settings(consistency=c)).loss(small_model(output_dropout=0.5), small_batch())[0] for c in (1e-9, 4.0)
     )
 
     assert both.item() == pytest.approx(plain.item(), rel=1e-6)
@@ -87,11 +88,11 @@ def test_consistency_costs_nothing_where_nothing_is_dropped() -> None:
 @pytest.mark.parametrize("consistency", [0.0, 2.0])
 def test_narrow_numbers_give_nearly_the_same_loss_and_gradients(consistency: float) -> None:
     """A whole update's loss in bfloat16, as a CPU trains, against float32."""
-    config = settings(label_smoothing=0.1, consistency=consistency)
+    objective = Objective(settings(label_smoothing=0.1, consistency=consistency))
     wide, narrow = small_model(), small_model()
-    expected, _ = batch_loss(wide, small_batch(), config)
+    expected, _ = objective.loss(wide, small_batch())
     with torch.autocast("cpu", torch.bfloat16):
-        loss, _ = batch_loss(narrow, small_batch(), config)
+        loss, _ = objective.loss(narrow, small_batch())
     torch.autograd.backward([expected, loss])
 
     assert loss.item() == pytest.approx(expected.item(), rel=0.01)
@@ -107,7 +108,7 @@ def test_scheduled_sampling_feeds_the_pieces_that_the_model_says(monkeypatch: py
     seen: list[Tensor] = []
     original = model.forward
     monkeypatch.setattr(model, "forward", lambda s, n, target: (seen.append(target), original(s, n, target))[1])
-    batch_loss(model, batch, settings(scheduled_sampling=1.0))
+    Objective(settings(scheduled_sampling=1.0)).loss(model, batch)
     said = model.logits(original(batch.source, batch.lengths, batch.target_in)[0]).argmax(dim=-1)[:, :-1]
     real = batch.target_in[:, 1:] != PAD
 
@@ -127,3 +128,10 @@ def test_word_dropout_hides_whole_pieces() -> None:
     assert set(ratios.unique().round(decimals=3).tolist()) == {0.0, 2.0}
     assert (ratios.std(dim=-1) < 1e-6).all()
     assert 0.45 < (ratios[..., 0] == 0).float().mean() < 0.55
+
+
+@pytest.mark.parametrize("change", [{"subword_sampling": 0.1}, {"minimum_risk": {"weight": 0.5}}])
+def test_what_works_on_words_needs_a_tokenizer(change: dict[str, object]) -> None:
+    """Said before the first update."""
+    with pytest.raises(TrainingError, match="need the run's tokenizer"):
+        Objective(settings(**change))

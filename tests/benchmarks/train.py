@@ -1,0 +1,148 @@
+"""How fast training is: `make bench-train`, with PEERS=FOLDER also JoeyNMT in turn on the same sentences.
+
+PEERS is a folder with `setup.sh` and `joeynmt.sh`; what they install goes into PEERS_WORK, `.peers` by default. Without
+it, sentences are made up, as long as those of Multi30k: the speed does not depend on what they say.
+"""
+
+import os
+import re
+import resource
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from figures import report
+from torch.utils.flop_counter import FlopCounterMode
+
+from nmt.config import ModelConfig
+from nmt.model.seq2seq import Seq2Seq
+from training.batches import Batches
+from training.config import TrainingConfig
+from training.trainer import Trainer
+
+VOCABULARY = 8000
+ROUNDS = 3
+MODEL = ModelConfig(
+    source_vocabulary=VOCABULARY,
+    target_vocabulary=VOCABULARY,
+    embedding_size=256,
+    encoder_size=256,
+    encoder_layers=2,
+    decoder_size=512,
+    decoder_layers=2,
+    attention="additive",
+    attention_size=256,
+    wiring="deep",
+)
+
+
+class NeverAsked:
+    """A run as short as these never validates."""
+
+
+def main() -> None:
+    """Measure and print; ours and the peer take turns, so that a slow moment of the machine hits both."""
+    peers = Peers.from_environment()
+    batches = Batches(*(peers.sentences() if peers else made_up(29_000)), batch_pieces=2000, max_pieces=128)
+    rows = batches.epoch(seed=1, number=0)
+    with tempfile.TemporaryDirectory() as folder:
+        config = TrainingConfig(data=Path(folder), warmup_updates=10, decay_updates=10)
+        torch.manual_seed(1)
+        trainer = Trainer(config, Seq2Seq(MODEL), batches, NeverAsked(), Path(folder), [])  # type: ignore[arg-type]
+    speed(trainer, batches, rows[:5])  # warm
+    ours, theirs = [], []
+    for part in np.array_split(np.arange(len(rows)), ROUNDS):
+        ours.append(speed(trainer, batches, [rows[i] for i in part]))
+        if peers:
+            theirs.append(peers.speed())
+    mean = float(np.mean(ours))
+    parameters = sum(p.numel() for p in trainer.model.parameters())
+    report("train.target_tokens_per_s", mean, "tokens/s", parameters=parameters, rounds=[round(s) for s in ours])
+    if peers:
+        report("train.ratio_to_joeynmt", mean / float(np.mean(theirs)), "times", joeynmt_tokens_per_s=theirs)
+    report("train.padding", 100 * padding(batches, rows), "% of the positions of both sides")
+    reached = mean * operations_a_piece(trainer, batches, rows[:10]) / 1e9
+    ceiling = product_ceiling()
+    report("train.fraction_of_ceiling", reached / ceiling, "of matrix products", reached=reached, ceiling=ceiling)
+    report("train.peak_memory_mb", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MiB")
+
+
+def speed(trainer: Trainer, batches: Batches, rows: list[np.ndarray]) -> float:
+    """Target pieces a second, padding not counted, from the table of pieces to the end of the update."""
+    started, pieces = time.perf_counter(), 0
+    for own in rows:
+        pieces += trainer._update(batches.batch(own)).pieces
+    return pieces / (time.perf_counter() - started)
+
+
+def padding(batches: Batches, rows: list[np.ndarray]) -> float:
+    """Share of the positions of an epoch, source and target, that hold no piece."""
+    own = [batches.batch(row) for row in rows]
+    real = sum(int(batch.lengths.sum()) + batch.target_pieces for batch in own)
+    return 1 - real / sum(batch.source.numel() + batch.target_out.numel() for batch in own)
+
+
+def operations_a_piece(trainer: Trainer, batches: Batches, rows: list[np.ndarray]) -> float:
+    """Floating-point operations in matrix products, forward and backward, a target piece."""
+    pieces = 0
+    with FlopCounterMode(display=False) as counter:
+        for row in rows:
+            pieces += trainer._update(batches.batch(row)).pieces
+    return counter.get_total_flops() / pieces
+
+
+def product_ceiling(size: int = 2048) -> float:
+    """GFLOP/s of one large bfloat16 product: what the machine can do at all; the best of some tries."""
+    left, right = (torch.randn(size, size).bfloat16() for _ in range(2))
+    best = 0.0
+    for _ in range(10):
+        started = time.perf_counter()
+        torch.mm(left, right)
+        best = max(best, 2 * size**3 / (time.perf_counter() - started) / 1e9)
+    return best
+
+
+def made_up(count: int) -> tuple[list[list[int]], list[list[int]]]:
+    """Sentences of random pieces; lengths and their correlation are those of Multi30k in a vocabulary of 8,000."""
+    random = np.random.default_rng(0)
+    source = np.clip(random.gamma(9.5, 1.6, count), 4, 60).astype(int)
+    target = np.clip(source * random.normal(1.09, 0.19, count), 4, 60).astype(int)
+    sides = ([random.integers(4, VOCABULARY, n).tolist() for n in lengths] for lengths in (source, target))
+    return next(sides), next(sides)
+
+
+class Peers:
+    """JoeyNMT 2.3, installed by the scripts in a folder."""
+
+    def __init__(self, scripts: Path, work: Path) -> None:
+        self._scripts, self._work = scripts, work
+        if not (work / "data" / "joint.voc").exists():
+            subprocess.run([scripts / "setup.sh", work], check=True, stdout=subprocess.DEVNULL)
+
+    @classmethod
+    def from_environment(cls) -> "Peers | None":
+        """As PEERS and PEERS_WORK say."""
+        scripts = os.environ.get("PEERS")
+        return cls(Path(scripts), Path(os.environ.get("PEERS_WORK") or ".peers").absolute()) if scripts else None
+
+    def sentences(self) -> tuple[list[list[int]], list[list[int]]]:
+        """Multi30k in the peer's own pieces, so that both count the same tokens; a tag and an end as ours have."""
+        import sentencepiece
+
+        pieces = sentencepiece.SentencePieceProcessor(model_file=str(self._work / "data" / "joint.model"))
+        lines = [(self._work / "data" / f"train.{side}").read_text("utf-8").splitlines() for side in ("en", "de")]
+        sources, targets = (pieces.encode(side) for side in lines)
+        return [[4, *ids, 3] for ids in sources], [[*ids, 3] for ids in targets]
+
+    def speed(self) -> float:
+        """Target tokens a second in 60 updates; the first report is left out, which includes the start."""
+        command = [self._scripts / "joeynmt.sh", self._work, "train"]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return float(np.mean([float(number) for number in re.findall(r"Tokens per Sec: *(\d+)", output)[1:]]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Minimum-risk tuning: the expected cost against its definition, and whether it makes better translations likely."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from nmt.config import ModelConfig, SearchConfig
+from nmt.model.seq2seq import Seq2Seq
+from nmt.scoring.forced import score_forced
+from nmt.text.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
+from nmt.translator import Translator
+from training.batches import Batch, Batches
+from training.config import TrainingConfig
+from training.minimum_risk import expected_cost, sentence_bleu, sequence_log_probs
+from training.objective import Objective
+
+LINES = [" ".join(words) for words in itertools.permutations(["red", "green", "blue", "white"], 3)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    """Of some colours."""
+    return train_tokenizer(LINES, LINES, ["xx"], TokenizerConfig(vocabulary_size=278))
+
+
+@pytest.fixture
+def model(tokenizer: Tokenizer) -> Seq2Seq:
+    """Untrained, without dropout, in training mode."""
+    torch.manual_seed(0)
+    rates = {"embedding_dropout": 0.0, "layer_dropout": 0.0, "output_dropout": 0.0}
+    sizes = {"embedding_size": 16, "encoder_size": 16, "decoder_size": 32, "attention_size": 16}
+    vocabulary = tokenizer.source_vocabulary
+    return Seq2Seq(ModelConfig(source_vocabulary=vocabulary, target_vocabulary=vocabulary, **sizes, **rates)).train()
+
+
+@pytest.fixture
+def batch(tokenizer: Tokenizer) -> Batch:
+    """Some lines, to be copied."""
+    batches = Batches(tokenizer.source_ids(LINES[:5], "xx"), tokenizer.target_ids(LINES[:5]), 1000, 100)
+    return batches.batch(batches.epoch(1, 0)[0])
+
+
+def learn_to_copy(model: Seq2Seq, batch: Batch, updates: int) -> torch.optim.Optimizer:
+    """Some plain training, and what did it."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    sources, targets = ([[i for i in row if i] for row in side.tolist()] for side in (batch.source, batch.target_out))
+    for _ in range(updates):
+        optimizer.zero_grad()
+        torch.autograd.backward(-sequence_log_probs(model, sources, targets).mean())
+        optimizer.step()
+    return optimizer
+
+
+def test_log_probabilities_are_those_of_forced_decoding(model: Seq2Seq, tokenizer: Tokenizer) -> None:
+    """Of targets of different lengths."""
+    sources, targets = tokenizer.source_ids(LINES[:3], "xx"), tokenizer.target_ids(["red", "green blue", "white red"])
+    expected = [forced.log_prob for forced in score_forced(model, sources, targets)]
+
+    assert sequence_log_probs(model, sources, targets).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_cost_is_the_mean_under_the_models_own_choice(model: Seq2Seq, batch: Batch, tokenizer: Tokenizer) -> None:
+    """By the definition, from an n-best search and forced scores; and searching leaves the model in training mode."""
+    learn_to_copy(model, batch, updates=20)
+    search = SearchConfig(beam_size=3, n_best=3, max_length=2 * batch.source.size(1))
+    translator = Translator(model, tokenizer, [("yy", "xx")])
+    lines = [tokenizer.decode(row).text for row in batch.target_out.tolist()]
+    found = translator.translate(lines, "xx", "yy", search)
+    expected = 0.0
+    for line, translation in zip(lines, found, strict=True):
+        odds = [math.exp(hypothesis.log_prob) for hypothesis in translation.hypotheses]
+        costs = [1 - sentence_bleu(hypothesis.text, line) for hypothesis in translation.hypotheses]
+        expected += sum(o * c for o, c in zip(odds, costs, strict=True)) / sum(odds) / len(lines)
+    model.train()
+
+    assert expected_cost(model, batch, tokenizer, count=3).item() == pytest.approx(expected, abs=1e-4)
+    assert model.training
+
+
+def test_sentence_bleu_is_one_for_the_reference_itself() -> None:
+    """Also of one word; and less for less."""
+    assert sentence_bleu("red", "red") == pytest.approx(1)
+    assert 0 < sentence_bleu("red green white blue", "red green blue white") < 1
+
+
+def test_tuning_lowers_the_expected_cost(model: Seq2Seq, batch: Batch, tokenizer: Tokenizer) -> None:
+    """From a model that has begun to copy, on the same sentences."""
+    optimizer = learn_to_copy(model, batch, updates=60)
+    before = expected_cost(model, batch, tokenizer, count=6)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.002
+    for _ in range(25):
+        optimizer.zero_grad()
+        expected_cost(model, batch, tokenizer, count=6).backward()
+        optimizer.step()
+    after = expected_cost(model, batch, tokenizer, count=6)
+
+    assert 0.02 < before.item() < 0.98
+    assert after.item() < before.item() - 0.01
+
+
+def test_the_recipe_mixes_cost_and_likelihood(model: Seq2Seq, batch: Batch, tokenizer: Tokenizer) -> None:
+    """A weight of ¼: the loss is a quarter of the cost, brought to the batch's pieces, and the rest as ever."""
+    plain, mixed = (
+        TrainingConfig.model_validate({"data": ".", "minimum_risk": {"weight": weight, "hypotheses": 3}})
+        for weight in (0.0, 0.25)
+    )
+    likelihood, _ = Objective(plain).loss(model, batch)
+    loss, _ = Objective(mixed, tokenizer).loss(model, batch)
+    cost = expected_cost(model, batch, tokenizer, count=3)
+
+    assert loss.item() == pytest.approx((0.75 * likelihood + 0.25 * batch.target_pieces * cost).item(), rel=1e-5)

@@ -1,0 +1,72 @@
+"""Minimum-risk tuning: make likely what scores well, among the translations that the model itself would give."""
+
+from collections.abc import Sequence
+
+import torch
+from sacrebleu.metrics.bleu import BLEU
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from nmt.config import SearchConfig
+from nmt.model.seq2seq import Seq2Seq
+from nmt.runtime.stepper import ModelStepper
+from nmt.search.engine import Engine
+from nmt.text.tokenizer import BEGIN, PAD, Tokenizer
+from training.batches import Batch
+
+
+def expected_cost(model: Seq2Seq, batch: Batch, tokenizer: Tokenizer, count: int) -> Tensor:
+    """The mean over the batch's sentences of Σ cost(y) p(y | x) / Σ p(y' | x), over the `count` best of a beam search.
+
+    The cost is 1 - sentence BLEU, from 0 to 1 (Shen et al. 2016, eq. 13; on n-best lists Edunov et al. 2018, 4.3).
+    Searching drops no units; the probabilities are those of the model as it is set, in training with units dropped.
+    """
+    sources = [[piece for piece in row if piece != PAD] for row in batch.source.tolist()]
+    found = _n_best(model, sources, count)
+    costs = [
+        [1 - sentence_bleu(tokenizer.decode(pieces).text, tokenizer.decode(reference).text) for pieces in hypotheses]
+        for hypotheses, reference in zip(found, batch.target_out.tolist(), strict=True)
+    ]
+    repeated = [source for source, hypotheses in zip(sources, found, strict=True) for _ in hypotheses]
+    log_probs = sequence_log_probs(model, repeated, [pieces for hypotheses in found for pieces in hypotheses])
+    risks = [
+        (own.softmax(dim=0) * own.new_tensor(cost)).sum()
+        for own, cost in zip(torch.split(log_probs, [len(cost) for cost in costs]), costs, strict=True)
+    ]
+    return torch.stack(risks).mean()
+
+
+def sentence_bleu(translation: str, reference: str) -> float:
+    """From 0 to 1, smoothed as sacreBLEU does it, without the orders that a short sentence cannot have."""
+    return BLEU(effective_order=True).sentence_score(translation, [reference]).score / 100
+
+
+def sequence_log_probs(model: Seq2Seq, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> Tensor:
+    """Log-probabilities (N,) of N targets, each ending with the end of sentence, given their sources."""
+    source, target = _padded(sources), _padded(targets)
+    begun = _padded([[BEGIN, *own[:-1]] for own in targets])
+    device = next(model.parameters()).device
+    lengths = torch.tensor([len(own) for own in sources], device=device)
+    vectors, _ = model(source.to(device), lengths, begun.to(device))
+    real = target.to(device) != PAD
+    log_probs = model.logits(vectors[real]).float().log_softmax(dim=-1)
+    chosen = log_probs.gather(1, target.to(device)[real].unsqueeze(1)).squeeze(1)
+    sentences = torch.arange(len(targets), device=device).unsqueeze(1).expand_as(real)[real]
+    return chosen.new_zeros(len(targets)).index_add(0, sentences, chosen)
+
+
+def _n_best(model: Seq2Seq, sources: Sequence[Sequence[int]], count: int) -> list[list[list[int]]]:
+    """The best translations of each source, as pieces; leaves the model in the mode that it was in."""
+    training = model.training
+    config = SearchConfig(beam_size=count, n_best=count, max_length=2 * max(map(len, sources)))
+    engine = Engine(ModelStepper(model))
+    tickets = {engine.submit(source, config): i for i, source in enumerate(sources)}
+    found: list[list[list[int]]] = [[] for _ in sources]
+    for finished in engine.run():
+        found[tickets[finished.ticket]] = [hypothesis.pieces for hypothesis in finished.hypotheses]
+    model.train(training)
+    return found
+
+
+def _padded(sentences: Sequence[Sequence[int]]) -> Tensor:
+    return pad_sequence([torch.tensor(own) for own in sentences], batch_first=True, padding_value=PAD)
