@@ -64,10 +64,10 @@ def training_batches(corpus: PreparedCorpus, tokenizer: Tokenizer, config: Train
     sources: list[list[int]] = []
     targets: list[list[int]] = []
     for part in corpus.training_sets:
-        own_sources, own_targets = zip(*part.pairs(), strict=True)
-        rows = weighted(range(len(own_sources)), part.weight, config.seed)
-        source_ids = tokenizer.source_ids(own_sources, part.direction[1])
-        target_ids = tokenizer.target_ids(own_targets)
+        pairs = list(part.pairs())
+        source_ids = tokenizer.source_ids([source for source, _ in pairs], part.direction[1])
+        target_ids = tokenizer.target_ids([target for _, target in pairs])
+        rows = weighted(range(len(pairs)), part.weight, config.seed)
         sources += [source_ids[row] for row in rows]
         targets += [target_ids[row] for row in rows]
     batches = Batches(sources, targets, config.batch_pieces, config.max_pieces)

@@ -107,6 +107,29 @@ def test_an_archive_that_lies_about_its_size(tmp_path: Path) -> None:
         list(read(locate(str(archive), EN_DE)[0], EN_DE))
 
 
+def test_a_method_that_is_not_known(tmp_path: Path) -> None:
+    """How a member is packed shows when it is opened."""
+    archive = pack(tmp_path / "x.zip", ("x.tsv", "Go.\tGeh.\n"))
+    content = bytearray(archive.read_bytes())
+    content[8] = content[content.index(b"PK\x01\x02") + 10] = 1
+    archive.write_bytes(content)
+
+    with pytest.raises(
+        DataError, match=r"x\.tsv cannot be unpacked: That compression method .*; pack it again, with the"
+    ):
+        list(read(locate(str(archive), EN_DE)[0], EN_DE))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_member_twice(tmp_path: Path) -> None:
+    """An archive that was added to holds the old version as well; the new one is read."""
+    archive = pack(tmp_path / "x.zip", ("x.tsv", "Go.\tGeh.\n"), ("x.tsv", "Run.\tLauf.\n"))
+
+    lines = [line for location in locate(str(archive), EN_DE) for line in read(location, EN_DE)]
+
+    assert pairs(lines) == [("Run.", "Lauf.")]
+
+
 def test_too_many_members(tmp_path: Path) -> None:
     """A thousand are enough."""
     archive = pack(tmp_path / "x.zip", *((f"{i}.tsv", "") for i in range(1001)))

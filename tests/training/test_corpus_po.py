@@ -127,6 +127,13 @@ def test_unknown_encoding(file: Path, encoding: str) -> None:
         lines_of(file, HEAD.replace("UTF-8", encoding) + ENTRY)
 
 
+def test_an_entry_that_speaks_of_encodings(file: Path) -> None:
+    """Only the header names the encoding."""
+    entry = 'msgid ""\n"charset=klingon"\nmsgstr ""\n"Zeichensatz"\n'
+
+    assert pairs(lines_of(file, HEAD + ENTRY + entry))[1] == ("charset=klingon", "Zeichensatz")
+
+
 def test_another_language(file: Path) -> None:
     """The catalogue of another language gives nothing, and says so."""
     lines = lines_of(file, HEAD.replace("de_DE", "fr") + ENTRY)

@@ -13,11 +13,13 @@ from typer.testing import CliRunner, Result
 import training.prepare
 from nmt.errors import ConfigError, DataError
 from nmt.text.tokenizer import Tokenizer
+from training.config import TrainingConfig
 from training.corpus.config import PrepareConfig, read_corpora
 from training.corpus.prepared import PreparedCorpus, weighted
 from training.corpus.records import TextPair
 from training.corpus.splitting import Sentences, fold
 from training.prepare import prepare, prepare_corpus
+from training.run import training_batches
 
 EN_DE, DE_EN = ("en", "de"), ("de", "en")
 CHARACTERS = {"algorithm": "char", "vocabulary_size": 400}
@@ -428,3 +430,13 @@ def test_a_folder_of_the_first_format(prepared: Callable[..., PreparedCorpus]) -
     assert loaded.training_sets == made.training_sets
     assert loaded.test(EN_DE) == made.test(EN_DE)
     assert loaded.test(DE_EN) == []
+
+
+def test_an_epoch_has_the_weights(several: Path) -> None:
+    """Training takes every set of every direction, as often as its weight says."""
+    made = prepare_corpus(read_corpora(several / "corpora.toml"), several / "out")
+    tokenizer = Tokenizer.load(made.tokenizer_folder)
+
+    batches = training_batches(made, tokenizer, TrainingConfig.read({"data": str(made.folder)}, where="test"))
+
+    assert len(batches) == sum(round(part.weight * part.size) for part in made.training_sets)

@@ -26,7 +26,7 @@ class CorpusConfig(Config):
     source: Language
     target: Language
     name: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$", description="default: source-target")
-    weight: float = Field(1.0, gt=0, le=1000, description="how often an epoch has each pair; 0.5 is every second one")
+    weight: float = Field(1.0, gt=0, le=1000, description="how often an epoch has each pair; 0.5 is a half of them")
     format: Format | None = None
     directions: Directions = "both"
     dev_size: int = Field(1000, ge=0, description="sentences to split off, without dev")

@@ -120,7 +120,7 @@ def members(path: Path) -> list[TextFile]:
     for entry in entries:
         if fault := _fault(entry):
             raise DataError(f"{path} is refused: its member {entry.filename[:80]!r} {fault}")
-    return [TextFile(path, entry.filename) for entry in entries]
+    return [TextFile(path, name) for name in dict.fromkeys(entry.filename for entry in entries)]
 
 
 def _fault(entry: zipfile.ZipInfo) -> str:

@@ -46,7 +46,7 @@ def read_po(file: TextFile, direction: Direction) -> Iterator[Line]:
     """
     header, found = _Header(), False
     for entry in _entries(file):
-        if b'msgid ""' in entry.content and (charset := _CHARSET.search(entry.content)):
+        if not found and b'msgid ""' in entry.content and (charset := _CHARSET.search(entry.content)):
             header = replace(header, encoding=_known(charset[1].decode("ascii"), file))
         try:
             parsed = _parsed(entry, header.encoding)

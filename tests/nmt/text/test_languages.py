@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmt.errors import InputError
-from nmt.text.languages import detect, name
+from nmt.text.languages import detect, is_known, name
 
 GERMAN = "Das ist ein Satz, den wohl niemand für einen anderen als einen deutschen hält."
 ENGLISH = "This is a sentence that nobody would take for anything but English."
@@ -17,6 +17,12 @@ ENGLISH = "This is a sentence that nobody would take for anything but English."
 def test_a_known_code_has_an_english_name(code: str, wanted: str) -> None:
     """Readers see names rather than codes, however the code is written."""
     assert name(code) == wanted
+
+
+@pytest.mark.parametrize(("code", "known"), [("de", True), ("de-AT", True), ("tlh", False), ("xx", False), ("", False)])
+def test_what_can_be_detected(code: str, known: bool) -> None:
+    """Only languages of the detector, with or without a region."""
+    assert is_known(code) is known
 
 
 def test_a_variety_has_the_name_of_its_language() -> None:
