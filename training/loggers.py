@@ -93,8 +93,8 @@ class JsonLines:
 
     def close(self, progress: Progress) -> None:
         """At the end."""
-        self._write("end", progress, **asdict(progress))
-        self._file.close()
+        with self._file:
+            self._write("end", progress, **asdict(progress))
 
     def _write(self, kind: str, progress: Progress, **fields: object) -> None:
         where = {"update": progress.update, "epoch": progress.epoch, "seconds": round(progress.seconds, 1)}

@@ -1,8 +1,7 @@
-"""The parts of the training loop, and its promises: the same numbers after an interruption, no step on nonsense."""
+"""The parts of the training loop; test_unbreakable.py has what it promises when something goes wrong."""
 
 import json
 import os
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,112 +9,26 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small_run import V, small_run
 
 from nmt.config import ModelConfig
 from nmt.errors import ConfigError, TrainingError
-from nmt.model.seq2seq import Seq2Seq
 from nmt.text.tokenizer import PAD
 from training.averaging import Checkpoints, around
 from training.batches import Batches
 from training.config import TrainingConfig, read_recipe
-from training.loggers import JsonLines, UpdateReport
 from training.loss import smoothed_cross_entropy
 from training.run_state import Progress, load_state, save_state, write_atomically
 from training.schedule import learning_rate
-from training.trainer import Trainer, choose_device, choose_precision
+from training.trainer import choose_device, choose_precision
 from training.validation import ValidationResult, spread
 
-V = 23
 sentences = st.lists(st.lists(st.integers(4, V - 1), min_size=1, max_size=9), min_size=1, max_size=40)
-
-
-class LossOnly:
-    """A validator that counts how often it was asked and says that all gets better."""
-
-    def __init__(self) -> None:
-        self.runs = 0
-
-    def run(self, model: Seq2Seq) -> ValidationResult:
-        """Better than before."""
-        model.eval()
-        self.runs += 1
-        return ValidationResult(loss=1 / self.runs)
-
-
-class StopAt:
-    """Sends this process a signal after an update."""
-
-    def __init__(self, update: int) -> None:
-        self.at = update
-
-    def update(self, progress: Progress, _report: UpdateReport) -> None:
-        """The signal arrives like one from outside."""
-        if progress.update == self.at:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def validation(self, progress: Progress, result: ValidationResult) -> None:
-        """Nothing."""
-
-    def close(self, progress: Progress) -> None:
-        """Nothing."""
-
-
-def trainer(folder: Path, *, updates: int = 12, stop_at: int | None = None, poison: float | None = None) -> Trainer:
-    """A small run, always the same but for what the arguments say."""
-    config = TrainingConfig(
-        data=folder,
-        updates=updates,
-        warmup_updates=2,
-        decay_updates=4,
-        batch_pieces=30,
-        precision="float32",
-        save_every=5,
-        validation={"every": 4, "metric": "loss"},
-    )
-    rng = np.random.default_rng(0)
-    pairs = [rng.integers(4, V, size=rng.integers(2, 7)).tolist() for _ in range(30)]
-    torch.manual_seed(3)
-    model = Seq2Seq(
-        ModelConfig(
-            source_vocabulary=V, target_vocabulary=V, embedding_size=6, encoder_size=4, decoder_size=8, attention_size=4
-        )
-    )
-    if poison is not None:
-        model.decoder.readout.bias.data.fill_(poison)
-    loggers = [JsonLines(folder / "log.jsonl", every=3), *([StopAt(stop_at)] if stop_at else [])]
-    return Trainer(config, model, Batches(pairs, pairs, 30, 50), LossOnly(), folder, loggers)
-
-
-@pytest.mark.parametrize("stop_at", [1, 4, 7, 11])
-def test_a_run_that_was_stopped_ends_with_the_very_same_weights(stop_at: int, tmp_path: Path) -> None:
-    """SIGTERM at any update, then the same command again: bit for bit as if nothing had happened."""
-    whole = trainer(tmp_path / "whole")
-    whole.run()
-    first = trainer(tmp_path / "halves", stop_at=stop_at)
-    first.run()
-    second = trainer(tmp_path / "halves")
-    second.run()
-
-    assert first.interrupted
-    assert first.progress.update == stop_at
-    assert second.progress.update == 12
-    assert all(torch.equal(value, second.model.weights()[name]) for name, value in whole.model.weights().items())
-
-
-def test_a_loss_that_is_not_finite_changes_no_weight_and_ten_in_a_row_stop_the_run(tmp_path: Path) -> None:
-    """The error says what to do; no checkpoint is written."""
-    run = trainer(tmp_path, poison=float("nan"), updates=50)
-    before = {name: value.clone() for name, value in run.model.weights().items()}
-
-    with pytest.raises(TrainingError, match="not finite in 10 updates in a row, up to update 10; lower learning_rate"):
-        run.run()
-    assert run.progress.skipped_updates == 10
-    assert all(torch.equal(v, before[n]) or torch.isnan(v).all() for n, v in run.model.weights().items())
 
 
 def test_the_log_has_training_validation_and_end(tmp_path: Path) -> None:
     """One JSON object a line."""
-    trainer(tmp_path).run()
+    small_run(tmp_path).run()
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
 
     assert [line["kind"] for line in lines].count("validation") == 3
@@ -125,7 +38,7 @@ def test_the_log_has_training_validation_and_end(tmp_path: Path) -> None:
 
 def test_patience_ends_a_run(tmp_path: Path) -> None:
     """After `patience` validations without a better one."""
-    run = trainer(tmp_path, updates=1000)
+    run = small_run(tmp_path, updates=1000)
     run.validator.run = lambda model: ValidationResult(loss=float(run.progress.update))
     progress = run.run()
 
@@ -240,15 +153,19 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
 
 def test_the_mean_of_checkpoints_is_their_mean_and_what_is_out_of_reach_is_deleted(tmp_path: Path) -> None:
     """Two neighbours on each side of the best are enough for a mean of three; the newest stay as candidates."""
-    run = trainer(tmp_path)
+    run = small_run(tmp_path)
     checkpoints, progress = Checkpoints(tmp_path / "c", average=2), Progress()
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / ".update-0000009.safetensors.partial").touch()
     for update, value in enumerate([1.0, 2.0, 3.0, 4.0, 5.0]):
         progress.update, progress.best_update = update, min(update, 1)
         run.model.decoder.readout.bias.data.fill_(value)
         checkpoints.add(run.model, progress)
+    assert checkpoints.path(0).exists(), "a saved state may still name it"
+    checkpoints.prune(progress)
 
     assert progress.kept == [1, 2, 3, 4]
-    assert not checkpoints.path(0).exists()
+    assert sorted((tmp_path / "c").iterdir()) == [checkpoints.path(update) for update in (1, 2, 3, 4)]
     assert checkpoints.mean([1, 4])["decoder.readout.bias"].unique().tolist() == [3.5]
 
 
