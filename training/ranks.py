@@ -7,7 +7,7 @@ network of this size is summed in a few hundredths of the time of an update.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
@@ -72,6 +72,17 @@ def from_first(value: Value) -> Value:
     if count() > 1:
         distributed.broadcast_object_list(values, src=0)
     return values[0]
+
+
+def first_then_others(work: Callable[[], Value]) -> Value:
+    """Do what leaves something in a file: the first rank does it, then the others, who find it there."""
+    if rank() > 0:
+        from_first(None)
+        return work()
+    try:
+        return work()
+    finally:
+        from_first(None)  # whatever happens here, the others must not wait for ever
 
 
 def gathered(value: Value) -> list[Value]:

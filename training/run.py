@@ -1,12 +1,17 @@
 """A whole training run: from a recipe and prepared data to a model folder."""
 
 import json
+import os
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
 import torch
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor
 
 from nmt.errors import TrainingError
@@ -20,12 +25,15 @@ from training.card import write_card
 from training.config import TrainingConfig, Validation
 from training.corpus.prepared import PreparedCorpus
 from training.loggers import JsonLines, Logger, SampleFile, TensorBoard, Terminal
+from training.piece_table import Pair, key_of, stored_tables
 from training.run_state import Progress, locked, write_atomically, writes_explained
 from training.stopping import stop_signals
 from training.trainer import Trainer
 from training.validation import ValidationResult, Validator
 
 _ALL = 1_000_000
+_LINES = 4096
+_PAIRS_FORMAT = 1  # raise it when `_pairs` makes other pairs of the same corpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +54,10 @@ class _Data:
     batches: Batches
 
     @classmethod
-    def load(cls, config: TrainingConfig) -> Self:
+    def load(cls, config: TrainingConfig, folder: Path) -> Self:
         corpus = PreparedCorpus.load(config.data)
         tokenizer = Tokenizer.load(corpus.tokenizer_folder)
-        return cls(corpus, tokenizer, training_batches(corpus, tokenizer, config))
+        return cls(corpus, tokenizer, training_batches(corpus, tokenizer, config, folder))
 
     def validator(self, config: Validation, part: str = "dev") -> Validator:
         """For the dev or the test set. A direction without one is left out."""
@@ -75,7 +83,7 @@ def run_training(config: TrainingConfig, name: str, folder: Path) -> Outcome:
     if config.threads:
         torch.set_num_threads(config.threads)
     with stop_signals() as stop, ranks.joined(), writes_explained(folder), _reserved(folder):
-        data = stop.attempt(lambda: _Data.load(config))
+        data = stop.attempt(lambda: _Data.load(config, folder))
         if ranks.any_of(data is None) or data is None:
             return Outcome(Progress(), interrupted=True)
         torch.manual_seed(config.seed)
@@ -109,19 +117,33 @@ def _loggers(config: TrainingConfig, folder: Path) -> list[Logger]:
     ]
 
 
-def training_batches(corpus: PreparedCorpus, tokenizer: Tokenizer, config: TrainingConfig) -> Batches:
-    """The training set as pieces, once a direction."""
-    pairs = list(corpus.train_pairs())
-    sides = {language: side for side, language in enumerate(corpus.languages)}
-    sources: list[list[int]] = []
-    targets: list[list[int]] = []
-    for source, target in corpus.directions:
-        sources += tokenizer.source_ids([pair[sides[source]] for pair in pairs], target)
-        targets += tokenizer.target_ids([pair[sides[target]] for pair in pairs])
+def training_batches(corpus: PreparedCorpus, tokenizer: Tokenizer, config: TrainingConfig, folder: Path) -> Batches:
+    """The training set as pieces, once a direction, from files beside the corpus, or in `folder` if it is read-only."""
+    text = corpus.folder / corpus.manifest.files.train
+    key = key_of([text, *sorted(corpus.tokenizer_folder.iterdir())], _PAIRS_FORMAT, corpus.directions)
+    store = (corpus.folder if os.access(corpus.folder, os.W_OK) else folder) / "pieces"
+    pairs = track(
+        _pairs(corpus, tokenizer),
+        f"cutting {text} into pieces",
+        corpus.manifest.counts.train * len(corpus.directions),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    sources, targets = ranks.first_then_others(lambda: stored_tables(store, key, pairs))
     batches = Batches(sources, targets, config.batch_pieces, config.max_pieces)
     if not len(batches):
         raise TrainingError(f"{config.data} has no training pair of at most {config.max_pieces} pieces; see max_pieces")
     return batches
+
+
+def _pairs(corpus: PreparedCorpus, tokenizer: Tokenizer) -> Iterator[Pair]:
+    """Some lines at a time, in each direction."""
+    sides = {language: side for side, language in enumerate(corpus.languages)}
+    pairs = corpus.train_pairs()
+    while lines := list(islice(pairs, _LINES)):
+        for source, target in corpus.directions:
+            sources = tokenizer.source_ids([line[sides[source]] for line in lines], target)
+            yield from zip(sources, tokenizer.target_ids([line[sides[target]] for line in lines]), strict=True)
 
 
 def _choose(config: TrainingConfig, trainer: Trainer, data: _Data) -> _Choice:

@@ -51,7 +51,7 @@ def test_an_epoch_has_every_pair_once_and_keeps_the_budget(sentences: list[list[
     """Batches of several pairs stay within the budget on both sides; pairs over the limit are left out and counted."""
     targets = [sentence[::-1][: max(1, len(sentence) // 2)] for sentence in sentences]
     batches = Batches(sentences, targets, budget, max_pieces=7)
-    epochs = batches.epoch(1, epoch)
+    epochs = list(batches.epoch(1, epoch))
     seen = sorted(row for rows in epochs for row in rows.tolist())
 
     assert seen == [i for i, sentence in enumerate(sentences) if len(sentence) <= 7]
@@ -86,13 +86,34 @@ def test_batches_hold_the_pieces() -> None:
 
 
 def test_padding_is_little() -> None:
-    """Length buckets leave less than 5 % padding on text of ordinary lengths."""
+    """Less than 5 % of the positions of both sides, on sentences as long and as unlike as those of image captions."""
     rng = np.random.default_rng(0)
-    data = [[4] * int(n) for n in np.clip(rng.gamma(4, 3, size=5000), 2, 60)]
-    batches = Batches(data, data, 1000, 100)
-    padded = sum(batches.batch(rows).target_out.numel() for rows in batches.epoch(1, 0))
+    targets = np.clip(rng.gamma(8, 1.7, size=29_000), 3, 60)
+    sources = np.clip(targets * rng.lognormal(0, 0.2, size=29_000), 3, 60)
+    batches = Batches(*([[4] * int(n) for n in side] for side in (sources, targets)), 2000, 100)
+    real = positions = 0
+    for rows in batches.epoch(1, 0):
+        batch = batches.batch(rows)
+        real += int(batch.lengths.sum()) + batch.target_pieces
+        positions += batch.source.numel() + batch.target_out.numel()
 
-    assert 1 - batches.target_pieces / padded < 0.05
+    assert 1 - real / positions < 0.05
+
+
+def test_a_corpus_of_several_pools_is_whole_shuffled_and_sorted_within(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pair once; the first pool draws from the whole corpus; a batch has pairs of like length from all over it."""
+    monkeypatch.setattr("training.batches._BLOCK", 8)
+    monkeypatch.setattr("training.batches._POOL", 400)
+    data = [[4] * (1 + i * 7 % 5) for i in range(4003)]
+    batches = Batches(data, data, 100, max_pieces=4)
+    epoch = list(batches.epoch(1, 0))
+
+    assert sorted(np.concatenate(epoch)) == [i for i, row in enumerate(data) if len(row) <= 4]
+    first_pool = np.concatenate(epoch[: len(epoch) // 10])
+    assert first_pool.min() < 800
+    assert first_pool.max() > 3200
+    assert np.mean([np.ptp([len(data[i]) for i in rows]) for rows in epoch]) < 0.5
+    assert np.mean([np.ptp(rows) for rows in epoch]) > 2000
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
