@@ -61,7 +61,11 @@ def _measure(count: int, updates: int) -> None:
             if number % 100 == 0:
                 batches.batch(rows)
         config = TrainingConfig(
-            data=Path(folder), updates=updates, warmup_updates=1, decay_updates=1, save_every=updates
+            data=Path(folder),
+            updates=updates,
+            warmup_updates=1,
+            decay_updates=1,
+            validation={"metric": "loss"},
         )
         shape = {"embedding_size": 64, "encoder_size": 64, "decoder_size": 64, "attention_size": 64}
         model = Seq2Seq(ModelConfig(source_vocabulary=1000, target_vocabulary=1000, **shape))
