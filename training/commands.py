@@ -16,6 +16,7 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="A TOML file; see training/recipes.")],
     output: Annotated[Path, typer.Option(help="Folder of the run; a run that is there already goes on.")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show how the sample sentences become language.")] = False,
 ) -> None:
     """Train a model as a recipe says.
 
@@ -26,7 +27,7 @@ def train(
     be written, as on a full disk · 5 the numbers were no longer finite. After 3, 4 and 5 the last checkpoint is whole.
     """
     console = Console(stderr=True)
-    outcome = run_training(read_recipe(recipe, set_ or []), recipe.stem, output)
+    outcome = run_training(read_recipe(recipe, set_ or []), recipe.stem, output, watch=watch)
     if outcome.interrupted:
         console.print(f"stopped at update {outcome.progress.update}; the same command goes on from there")
         raise typer.Exit(EXIT_INTERRUPTED)

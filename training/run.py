@@ -24,10 +24,11 @@ from training.batches import Batches
 from training.card import write_card
 from training.config import TrainingConfig, Validation
 from training.corpus.prepared import PreparedCorpus
-from training.loggers import JsonLines, Logger, SampleFile, TensorBoard, Terminal
+from training.loggers import JsonLines, Logger, SampleFile, TensorBoard
 from training.piece_table import Pair, key_of, stored_tables
 from training.run_state import Progress, locked, write_atomically, writes_explained
 from training.stopping import stop_signals
+from training.terminal import Terminal
 from training.trainer import Trainer
 from training.validation import ValidationResult, Validator
 
@@ -75,7 +76,7 @@ class _Choice:
     test: ValidationResult | None
 
 
-def run_training(config: TrainingConfig, name: str, folder: Path) -> Outcome:
+def run_training(config: TrainingConfig, name: str, folder: Path, *, watch: bool = False) -> Outcome:
     """Train as the recipe says, in `folder`, going on from what is there; then choose, average and write the model.
 
     SIGTERM or Ctrl-C saves and ends the run early; torchrun makes this process one of several that train together.
@@ -89,7 +90,7 @@ def run_training(config: TrainingConfig, name: str, folder: Path) -> Outcome:
         torch.manual_seed(config.seed)
         model = Seq2Seq(config.model_config_for(data.tokenizer))
         validator = data.validator(config.validation)
-        trainer = Trainer(config, model, data.batches, validator, folder, _loggers(config, folder))
+        trainer = Trainer(config, model, data.batches, validator, folder, _loggers(config, folder, watch))
         progress = trainer.run(stop)
         if trainer.interrupted or ranks.rank() > 0:
             return Outcome(progress, trainer.interrupted)
@@ -104,7 +105,7 @@ def _reserved(folder: Path) -> AbstractContextManager[None]:
     return nullcontext() if ranks.rank() else locked(folder)
 
 
-def _loggers(config: TrainingConfig, folder: Path) -> list[Logger]:
+def _loggers(config: TrainingConfig, folder: Path, watch: bool) -> list[Logger]:
     """Those of the first rank, which alone writes; what it writes first is the recipe as it was understood."""
     if ranks.rank() > 0:
         return []
@@ -113,7 +114,7 @@ def _loggers(config: TrainingConfig, folder: Path) -> list[Logger]:
         JsonLines(folder / "log.jsonl"),
         SampleFile(folder / "samples.txt"),
         TensorBoard(folder / "tensorboard"),
-        Terminal(config.updates),
+        Terminal(config.updates, watch=watch),
     ]
 
 
