@@ -9,8 +9,6 @@ import typer
 
 from nmt.errors import NmtError
 
-EXIT_ERROR = 2
-
 
 def build(arguments: Sequence[str]) -> typer.Typer:
     """The command with the sub-command that the arguments name, or, for the help, with all that are installed.
@@ -33,12 +31,12 @@ def build(arguments: Sequence[str]) -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command; an error that we raise on purpose is one line and exit status 2."""
+    """Run the command; an error that we raise on purpose is one line and its exit status, mostly 2."""
     try:
         build(sys.argv[1:])()
     except NmtError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_ERROR)
+        sys.exit(error.exit_status)
     except BrokenPipeError:
         # The reader of our output, such as `head`, has gone; Python would complain once more while shutting down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

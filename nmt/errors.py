@@ -10,6 +10,8 @@
     ├── DataError              a corpus or test file cannot be read
     ├── ModelFolderError       a model folder is incomplete, altered or of another format
     ├── TrainingError          a training run cannot go on
+    │   ├── SaveError          what it has reached cannot be written
+    │   └── Diverged           its numbers are no longer finite
     └── EngineError
         ├── QueueFull          try again later
         ├── DeadlineExceeded
@@ -18,9 +20,14 @@
 A message says what was wrong, what was given and what is wanted.
 """
 
+from typing import ClassVar
+
 
 class NmtError(Exception):
     """Root of the tree: catch this to catch everything that the project raises on purpose."""
+
+    exit_status: ClassVar[int] = 2
+    """With which the command line ends."""
 
 
 class ConfigError(NmtError, ValueError):
@@ -53,6 +60,18 @@ class ModelFolderError(NmtError):
 
 class TrainingError(NmtError):
     """A training run cannot go on; the message says what to do."""
+
+
+class SaveError(TrainingError):
+    """What a run has reached cannot be written: a full disk, say. What was saved before is whole."""
+
+    exit_status = 4
+
+
+class Diverged(TrainingError):
+    """Loss, gradient or weights of a run are no longer finite. What was saved before is whole and finite."""
+
+    exit_status = 5
 
 
 class EngineError(NmtError):

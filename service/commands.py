@@ -1,5 +1,7 @@
 """`nmt serve`."""
 
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,4 +30,6 @@ def serve(
         raise ConfigError(f"settings (NMT_… variables and options): {describe(error, Settings)}") from error
     where = f"http://{settings.host}:{settings.port}"
     typer.echo(f"The page: {where}/   The API: {where}/docs   (ready when {where}/readyz says ok)", err=True)
+    # uvicorn finishes the accepted work on SIGTERM, then raises the signal once more: that is the end, and a good one.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(create_app(settings), host=settings.host, port=settings.port, timeout_graceful_shutdown=25)

@@ -9,6 +9,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -71,24 +73,50 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of `nmt serve` with the model in the box, a process of its own."""
+@dataclass(frozen=True)
+class Service:
+    """`nmt serve` as a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextmanager
+def serving(log: Path, *options: str) -> Iterator[Service]:
+    """A service, from ready to ended."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("service") / "log.txt"
     environment = {**os.environ, "NMT_PORT": str(port), "NMT_HOST": "127.0.0.1"}
-    command = [sys.executable, "-m", "nmt", "serve"]
+    command = [sys.executable, "-m", "nmt", "serve", *options]
     with log.open("w") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
-    url = f"http://127.0.0.1:{port}"
+    service = Service(process, port)
     try:
-        wait_until_ready(url, process, log)
-        yield url
+        wait_until_ready(service.url, process, log)
+        yield service
     finally:
         process.terminate()
         process.wait(timeout=40)
+
+
+@pytest.fixture(scope="session")
+def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of `nmt serve` with the model in the box."""
+    with serving(tmp_path_factory.mktemp("service") / "log.txt") as service:
+        yield service.url
+
+
+@pytest.fixture
+def own_service(tmp_path: Path, tiny_folder: Path) -> Iterator[Service]:
+    """`nmt serve` with the small model, for one test alone."""
+    with serving(tmp_path / "log.txt", "--model", str(tiny_folder)) as service:
+        yield service
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 from nmt.model.seq2seq import Seq2Seq
-from training.run_state import Progress, write_atomically
+from training.run_state import Progress, save_tensors
 
 
 class Checkpoints:
@@ -21,14 +21,16 @@ class Checkpoints:
         return self.folder / f"update-{update:07d}.safetensors"
 
     def add(self, model: Seq2Seq, progress: Progress) -> None:
-        """Keep the weights of now, and drop those that have fallen out of reach of the best."""
-        weights = {name: value.cpu().contiguous() for name, value in model.weights().items()}
-        write_atomically(self.path(progress.update), save(weights))
-        progress.kept.append(progress.update)
-        wanted = {*around(progress.kept, progress.best_update, self.average), *progress.kept[-self.average :]}
-        for update in sorted(set(progress.kept) - wanted):
-            self.path(update).unlink(missing_ok=True)
-        progress.kept = sorted(wanted)
+        """Keep the weights of now, and note in `progress` which are still in reach of the best."""
+        save_tensors(self.path(progress.update), model.weights())
+        kept = sorted({*progress.kept, progress.update})
+        progress.kept = sorted({*around(kept, progress.best_update, self.average), *kept[-self.average :]})
+
+    def prune(self, progress: Progress) -> None:
+        """Delete what `progress` no longer names, once it is saved: whoever resumes finds all that it does name."""
+        wanted = {self.path(update) for update in progress.kept}
+        for path in {*self.folder.glob("update-*.safetensors"), *self.folder.glob(".update-*.partial")} - wanted:
+            path.unlink(missing_ok=True)
 
     def load(self, update: int) -> dict[str, Tensor]:
         """The weights of an update."""

@@ -1,6 +1,10 @@
-"""Batches of sentences of like length, in an order that seed and epoch decide."""
+"""Batches of sentences of like length, in an order that seed and epoch decide.
 
-from collections.abc import Iterator, Sequence
+The memory that this takes does not grow with the corpus: an epoch is cut into blocks of neighbours, and blocks that
+chance has drawn make a pool, which is shuffled, sorted by length and cut into batches as a whole.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +12,10 @@ import torch
 from torch import Tensor
 
 from nmt.text.tokenizer import BEGIN, PAD
+from training.piece_table import PieceTable
+
+_BLOCK = 1024  # neighbours in a corpus are alike; there are hundreds of blocks in a pool, and few of one in a batch
+_POOL = 512 * _BLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,59 +37,58 @@ class Batch:
         return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__slots__))
 
 
-class PieceTable:
-    """Sentences as pieces, end to end in one array: four bytes a piece, no Python object a sentence."""
-
-    def __init__(self, sentences: Sequence[Sequence[int]]) -> None:
-        self.lengths = np.fromiter((len(s) for s in sentences), dtype=np.int32, count=len(sentences))
-        self._starts = np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
-        self._pieces = np.fromiter((p for s in sentences for p in s), dtype=np.int32, count=int(self._starts[-1]))
-
-    def padded(self, rows: np.ndarray, begin: int | None = None) -> Tensor:
-        """The sentences of `rows` as one tensor, padded at the end, each after the piece `begin` if one is given."""
-        lengths = self.lengths[rows]
-        shift = 0 if begin is None else 1
-        table = np.full((len(rows), int(lengths.max()) + shift), PAD, dtype=np.int64)
-        if begin is not None:
-            table[:, 0] = begin
-        for row, (start, length) in enumerate(zip(self._starts[rows], lengths, strict=True)):
-            table[row, shift : shift + length] = self._pieces[start : start + length]
-        return torch.from_numpy(table)
-
-
 class Batches:
-    """All batches of a training set. `epoch(seed, number)` is the same list whenever it is asked for."""
+    """All batches of a training set. `epoch(seed, number)` is the same whenever it is asked for."""
 
     def __init__(
-        self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], batch_pieces: int, max_pieces: int
+        self,
+        sources: PieceTable | Iterable[Sequence[int]],
+        targets: PieceTable | Iterable[Sequence[int]],
+        batch_pieces: int,
+        max_pieces: int,
     ) -> None:
-        self._sources, self._targets = PieceTable(sources), PieceTable(targets)
-        longest = np.maximum(self._sources.lengths, self._targets.lengths)
-        self._kept = np.flatnonzero(longest <= max_pieces)
-        self.left_out = len(longest) - len(self._kept)
-        self._batch_pieces = batch_pieces
+        self._sources, self._targets = _as_table(sources), _as_table(targets)
+        self._batch_pieces, self._max_pieces = batch_pieces, max_pieces
+        self._kept = sum(len(self._fitting(block)) for block in range(self._blocks))
+        self.left_out = len(self._sources) - self._kept
+        self._release()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return self._kept
 
     @property
-    def target_pieces(self) -> int:
-        """Target pieces of an epoch."""
-        return int(self._targets.lengths[self._kept].sum())
+    def _blocks(self) -> int:
+        return -(-len(self._sources) // _BLOCK)
 
-    def epoch(self, seed: int, number: int) -> list[np.ndarray]:
-        """Rows of each batch. Sorted by length, ties at random, cut by the piece budget, then shuffled as batches."""
+    def epoch(self, seed: int, number: int) -> Iterator[np.ndarray]:
+        """Rows of each batch, a pool after the other."""
         random = np.random.default_rng((seed, number))
-        rows = random.permutation(self._kept)
-        source, target = self._sources.lengths[rows], self._targets.lengths[rows]
-        rows = rows[np.lexsort((source, target))]
-        batches = list(self._cut(rows))
-        random.shuffle(batches)
-        return batches
+        blocks = random.permutation(self._blocks)
+        for first in range(0, len(blocks), _POOL // _BLOCK):
+            rows = np.concatenate([self._fitting(block) for block in blocks[first : first + _POOL // _BLOCK]])
+            batches = list(self._cut(self._by_length(random.permutation(rows))))
+            yield from (batches[i] for i in random.permutation(len(batches)))
+            self._release()
+
+    def _release(self) -> None:
+        self._sources.release()
+        self._targets.release()
+
+    def _fitting(self, block: int) -> np.ndarray:
+        """The rows of a block whose sides are short enough."""
+        start = int(block) * _BLOCK
+        span = slice(start, min(start + _BLOCK, len(self._sources)))
+        longest = np.maximum(self._sources.lengths(span), self._targets.lengths(span))
+        return start + np.flatnonzero(longest <= self._max_pieces)
+
+    def _by_length(self, rows: np.ndarray) -> np.ndarray:
+        """Sorted by target length, then by source length, up and down in turn, so that neighbours are always alike."""
+        source, target = self._sources.lengths(rows), self._targets.lengths(rows)
+        return rows[np.lexsort((np.where(target % 2, source, -source), target))]
 
     def _cut(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """Runs of rows whose longer side, padded to the longest of them, fits into the budget."""
-        sizes = np.maximum(self._sources.lengths[rows], self._targets.lengths[rows])
+        sizes = np.maximum(self._sources.lengths(rows), self._targets.lengths(rows))
         start, longest = 0, 0
         for end, size in enumerate(sizes.tolist()):
             longest = max(longest, size)
@@ -95,6 +102,8 @@ class Batches:
         """The tensors of one batch."""
         target_out = self._targets.padded(rows)
         target_in = self._targets.padded(rows, begin=BEGIN)[:, :-1]
-        return Batch(
-            self._sources.padded(rows), torch.from_numpy(self._sources.lengths[rows]).long(), target_in, target_out
-        )
+        return Batch(self._sources.padded(rows), torch.from_numpy(self._sources.lengths(rows)), target_in, target_out)
+
+
+def _as_table(sentences: PieceTable | Iterable[Sequence[int]]) -> PieceTable:
+    return sentences if isinstance(sentences, PieceTable) else PieceTable.of(sentences)

@@ -16,12 +16,21 @@ def train(
     recipe: Annotated[Path, typer.Argument(help="A TOML file; see training/recipes.")],
     output: Annotated[Path, typer.Option(help="Folder of the run; a run that is there already goes on.")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show how the sample sentences become language.")] = False,
 ) -> None:
-    """Train a model as a recipe says; Ctrl-C or SIGTERM saves and ends with status 3, the same command goes on."""
+    """Train a model as a recipe says.
+
+    Ctrl-C or SIGTERM saves and ends the run; the same command goes on from there, bit for bit. Several processes:
+    torchrun --nproc-per-node=2 -m nmt train RECIPE --output FOLDER.
+
+    Exit status: 0 finished · 2 wrong recipe, data or option · 3 stopped by a signal, and saved · 4 something could not
+    be written, as on a full disk · 5 the numbers were no longer finite. After 3, 4 and 5 the last checkpoint is whole.
+    """
     console = Console(stderr=True)
-    outcome = run_training(read_recipe(recipe, set_ or []), recipe.stem, output)
-    if outcome.model is None:
+    outcome = run_training(read_recipe(recipe, set_ or []), recipe.stem, output, watch=watch)
+    if outcome.interrupted:
         console.print(f"stopped at update {outcome.progress.update}; the same command goes on from there")
         raise typer.Exit(EXIT_INTERRUPTED)
-    console.print(f"the model is in {outcome.model}; its README.md has the scores")
-    console.print(f"serve it:  nmt serve --model {outcome.model}")
+    if outcome.model:
+        console.print(f"the model is in {outcome.model}; its README.md has the scores")
+        console.print(f"serve it:  nmt serve --model {outcome.model}")

@@ -1,14 +1,12 @@
-"""Where a run reports to: JSON lines, TensorBoard, the terminal."""
+"""Where a run reports to: JSON lines, the samples, TensorBoard. terminal.py has the screen."""
 
 import json
+import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as ProgressBar
 from torch.utils.tensorboard import SummaryWriter
 
 from training.pictures import attention_figure
@@ -75,7 +73,10 @@ class JsonLines:
 
     def __init__(self, path: Path, every: int = 50) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        cut_short = _is_cut_short(path)
         self._file = path.open("a", encoding="utf-8")
+        if cut_short:  # by a kill; what comes next must not be lost as well
+            self._file.write("\n")
         self._window = Window(every)
 
     def update(self, progress: Progress, report: UpdateReport) -> None:
@@ -93,13 +94,33 @@ class JsonLines:
 
     def close(self, progress: Progress) -> None:
         """At the end."""
-        self._write("end", progress, **asdict(progress))
-        self._file.close()
+        with self._file:
+            self._write("end", progress, **asdict(progress))
 
     def _write(self, kind: str, progress: Progress, **fields: object) -> None:
         where = {"update": progress.update, "epoch": progress.epoch, "seconds": round(progress.seconds, 1)}
         self._file.write(json.dumps({"kind": kind, **where, **fields}, ensure_ascii=False) + "\n")
         self._file.flush()
+
+
+def _is_cut_short(path: Path) -> bool:
+    """Whether the file breaks off in the middle of a line."""
+    if not path.exists() or path.stat().st_size == 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
+
+
+def samples_text(update: int, result: ValidationResult) -> str:
+    """How the sample sentences are translated now, with their references."""
+    lines = [f"== update {update}, loss {result.loss:.3f}"]
+    for direction, samples in result.samples.items():
+        lines.append(f"-- {direction}, BLEU {result.scores[direction]['bleu'].score:.1f}")
+        for sample in samples:
+            lines += [f"   source      {sample.source}", f"   reference   {sample.reference}"]
+            lines += [f"   translation {sample.translation}", ""]
+    return "\n".join(lines)
 
 
 class SampleFile:
@@ -113,14 +134,8 @@ class SampleFile:
 
     def validation(self, progress: Progress, result: ValidationResult) -> None:
         """Append the translations."""
-        lines = [f"== update {progress.update}, loss {result.loss:.3f}"]
-        for direction, samples in result.samples.items():
-            lines.append(f"-- {direction}, BLEU {result.scores[direction]['bleu'].score:.1f}")
-            for sample in samples:
-                lines += [f"   source      {sample.source}", f"   reference   {sample.reference}"]
-                lines += [f"   translation {sample.translation}", ""]
         with self._path.open("a", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
+            file.write(samples_text(progress.update, result) + "\n")
 
     def close(self, progress: Progress) -> None:
         """Nothing to do."""
@@ -147,6 +162,8 @@ class TensorBoard:
         for direction, scores in result.scores.items():
             for name, score in scores.items():
                 self._writer.add_scalar(f"dev/{direction}/{name}", score.score, progress.update)
+        for layer, share in result.saturation.items():
+            self._writer.add_scalar(f"gates/{layer}", share, progress.update)
         for direction, samples in result.samples.items():
             for sample in samples[:1]:
                 self._writer.add_figure(f"attention/{direction}", attention_figure(sample.alignment), progress.update)
@@ -155,38 +172,3 @@ class TensorBoard:
     def close(self, progress: Progress) -> None:  # noqa: ARG002 - a Logger
         """Flush."""
         self._writer.close()
-
-
-class Terminal:
-    """A progress bar where there is a terminal, a line now and then where there is none; always on stderr."""
-
-    def __init__(self, updates: int, every: int = 20) -> None:
-        self._console = Console(stderr=True)
-        self._window = Window(every if self._console.is_terminal else 50 * every)
-        columns = [TextColumn("{task.completed}/{task.total} updates"), BarColumn(), TimeRemainingColumn()]
-        self._bar = ProgressBar(*columns, TextColumn("{task.description}"), console=self._console)
-        self._task = self._bar.add_task("", total=updates)
-        self._dev = ""
-        if self._console.is_terminal:
-            self._bar.start()
-
-    def update(self, progress: Progress, report: UpdateReport) -> None:
-        """Move the bar."""
-        means = self._window.add(report)
-        text = None
-        if means:
-            text = f"loss {means['loss']:.3f} · {means['pieces_per_second']:,.0f} pieces/s {self._dev}"
-            if not self._console.is_terminal:
-                self._console.print(f"update {progress.update} · {text}", highlight=False)
-        self._bar.update(self._task, completed=progress.update, description=text)
-
-    def validation(self, progress: Progress, result: ValidationResult) -> None:
-        """Say how good the model is now."""
-        parts = [f"{d} BLEU {own['bleu'].score:.1f} chrF {own['chrf'].score:.1f}" for d, own in result.scores.items()]
-        self._dev = "· dev " + ", ".join(parts)
-        self._console.print(f"update {progress.update}: dev loss {result.loss:.3f} {self._dev}", highlight=False)
-        self._window.reset()
-
-    def close(self, progress: Progress) -> None:  # noqa: ARG002 - a Logger
-        """Leave the terminal as it was."""
-        self._bar.stop()

@@ -1,106 +1,184 @@
 """A whole training run: from a recipe and prepared data to a model folder."""
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Self
 
 import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
 
 from nmt.errors import TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import Description, save_model_folder, stored
 from nmt.text.tokenizer import Tokenizer
+from training import ranks
 from training.averaging import around
 from training.batches import Batches
 from training.card import write_card
-from training.config import TrainingConfig
-from training.corpus.prepared import PreparedCorpus, weighted
-from training.loggers import JsonLines, Logger, SampleFile, TensorBoard, Terminal
+from training.config import TrainingConfig, Validation
+from training.corpus.prepared import PreparedCorpus, TrainingSet, weighted
+from training.loggers import JsonLines, Logger, SampleFile, TensorBoard
 from training.objective import Objective
-from training.run_state import Progress, write_atomically
+from training.piece_table import Pair, key_of, stored_tables
+from training.run_state import Progress, locked, write_atomically, writes_explained
+from training.stopping import stop_signals
+from training.terminal import Terminal
 from training.trainer import Trainer
 from training.validation import ValidationResult, Validator
 
 _ALL = 1_000_000
+_LINES = 4096
+_PAIRS_FORMAT = 1  # raise it when `_pairs` makes other pairs of the same corpus
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended. `model` is None when a signal ended it before its plan did."""
+    """How a run ended. `model` is None on all ranks but the first, and when a signal ended the run before its plan."""
 
     progress: Progress
-    model: Path | None
-    result: ValidationResult | None = None
+    interrupted: bool
+    model: Path | None = None
 
 
-def run_training(config: TrainingConfig, name: str, folder: Path) -> Outcome:
-    """Train as the recipe says, in `folder`, going on from what is there; then choose, average and write the model."""
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """What a run works on."""
+
+    corpus: PreparedCorpus
+    tokenizer: Tokenizer
+    batches: Batches
+
+    @classmethod
+    def load(cls, config: TrainingConfig, folder: Path) -> Self:
+        corpus = PreparedCorpus.load(config.data)
+        tokenizer = Tokenizer.load(corpus.tokenizer_folder)
+        return cls(corpus, tokenizer, training_batches(corpus, tokenizer, config, folder))
+
+    def validator(self, config: Validation, part: str = "dev") -> Validator:
+        """For the dev or the test set. A direction without one is left out."""
+        rows = {direction: getattr(self.corpus, part)(direction) for direction in self.corpus.directions}
+        return Validator(self.tokenizer, {direction: own for direction, own in rows.items() if own}, config)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The weights that become the model: where they come from, and all the scores that led to them."""
+
+    origin: str
+    weights: dict[str, Tensor]
+    dev: dict[str, ValidationResult]
+    test: ValidationResult | None
+
+
+def run_training(config: TrainingConfig, name: str, folder: Path, *, watch: bool = False) -> Outcome:
+    """Train as the recipe says, in `folder`, going on from what is there; then choose, average and write the model.
+
+    SIGTERM or Ctrl-C saves and ends the run early; torchrun makes this process one of several that train together.
+    """
     if config.threads:
         torch.set_num_threads(config.threads)
-    corpus = PreparedCorpus.load(config.data)
-    tokenizer = Tokenizer.load(corpus.tokenizer_folder)
-    batches = training_batches(corpus, tokenizer, config)
-    dev_sets = {direction: corpus.dev(direction) for direction in corpus.directions}
-    validator = Validator(tokenizer, dev_sets, config.validation)
-    torch.manual_seed(config.seed)
-    model = Seq2Seq(config.model_config_for(tokenizer))
-    folder.mkdir(parents=True, exist_ok=True)
+    with stop_signals() as stop, ranks.joined(), writes_explained(folder), _reserved(folder):
+        data = stop.attempt(lambda: _Data.load(config, folder))
+        if ranks.any_of(data is None) or data is None:
+            return Outcome(Progress(), interrupted=True)
+        torch.manual_seed(config.seed)
+        model = Seq2Seq(config.model_config_for(data.tokenizer))
+        validator = data.validator(config.validation)
+        loggers, objective = _loggers(config, folder, watch), Objective(config, data.tokenizer)
+        trainer = Trainer(config, model, data.batches, validator, folder, loggers, objective)
+        progress = trainer.run(stop)
+        if trainer.interrupted or ranks.rank() > 0:
+            return Outcome(progress, trainer.interrupted)
+        choice = stop.attempt(lambda: _choose(config, trainer, data))
+        if choice is None:
+            return Outcome(progress, interrupted=True)
+        return Outcome(progress, interrupted=False, model=_write_model(config, name, folder, model, data, choice))
+
+
+def _reserved(folder: Path) -> AbstractContextManager[None]:
+    """The ranks of one run share its folder; the first keeps others out."""
+    return nullcontext() if ranks.rank() else locked(folder)
+
+
+def _loggers(config: TrainingConfig, folder: Path, watch: bool) -> list[Logger]:
+    """Those of the first rank, which alone writes; what it writes first is the recipe as it was understood."""
+    if ranks.rank() > 0:
+        return []
     write_atomically(folder / "config.json", config.model_dump_json(indent=2).encode() + b"\n")
-    loggers: list[Logger] = [
+    return [
         JsonLines(folder / "log.jsonl"),
         SampleFile(folder / "samples.txt"),
         TensorBoard(folder / "tensorboard"),
-        Terminal(config.updates),
+        Terminal(config.updates, watch=watch),
     ]
-    trainer = Trainer(config, model, batches, validator, folder, loggers, Objective(config, tokenizer))
-    progress = trainer.run()
-    if trainer.interrupted:
-        return Outcome(progress, None)
-    return _finish(config, name, folder, trainer, corpus, tokenizer)
 
 
-def training_batches(corpus: PreparedCorpus, tokenizer: Tokenizer, config: TrainingConfig) -> Batches:
-    """The training sets of all corpora and directions as pieces, each as often as its weight says."""
-    sources: list[list[int]] = []
-    targets: list[list[int]] = []
-    for part in corpus.training_sets:
-        pairs = list(part.pairs())
-        source_ids = tokenizer.source_ids([source for source, _ in pairs], part.direction[1])
-        target_ids = tokenizer.target_ids([target for _, target in pairs])
-        rows = weighted(range(len(pairs)), part.weight, config.seed)
-        sources += [source_ids[row] for row in rows]
-        targets += [target_ids[row] for row in rows]
+def training_batches(corpus: PreparedCorpus, tokenizer: Tokenizer, config: TrainingConfig, folder: Path) -> Batches:
+    """The training sets of all corpora and directions as pieces, each pair as often as the weight of its corpus says.
+
+    From files beside the prepared corpus, made when they are missing; in `folder` where that one cannot be written.
+    """
+    sets = corpus.training_sets
+    files = [*dict.fromkeys(part.path for part in sets), *sorted(corpus.tokenizer_folder.iterdir())]
+    key = key_of(files, _PAIRS_FORMAT, [(part.path.name, part.direction, part.weight) for part in sets], config.seed)
+    store = (corpus.folder if os.access(corpus.folder, os.W_OK) else folder) / "pieces"
+    pairs = track(
+        (pair for part in sets for pair in _pairs(part, tokenizer, config.seed)),
+        f"cutting {corpus.folder} into pieces",
+        round(sum(part.size * part.weight for part in sets)),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    sources, targets = ranks.first_then_others(lambda: stored_tables(store, key, pairs))
     batches = Batches(sources, targets, config.batch_pieces, config.max_pieces)
     if not len(batches):
         raise TrainingError(f"{config.data} has no training pair of at most {config.max_pieces} pieces; see max_pieces")
     return batches
 
 
-def _finish(
-    config: TrainingConfig, name: str, folder: Path, trainer: Trainer, corpus: PreparedCorpus, tokenizer: Tokenizer
-) -> Outcome:
-    """Take the best checkpoint, or the mean of those around it if that is better on the dev set, and write it."""
-    progress, model = trainer.progress, trainer.model
+def _pairs(part: TrainingSet, tokenizer: Tokenizer, seed: int) -> Iterator[Pair]:
+    """Some lines at a time."""
+    pairs = weighted(part.pairs(), part.weight, seed)
+    while lines := list(islice(pairs, _LINES)):
+        sources = tokenizer.source_ids([source for source, _ in lines], part.direction[1])
+        yield from zip(sources, tokenizer.target_ids([target for _, target in lines]), strict=True)
+
+
+def _choose(config: TrainingConfig, trainer: Trainer, data: _Data) -> _Choice:
+    """Take the best checkpoint, or the mean of those around it if that is better on the whole dev set."""
+    progress, model, checkpoints = trainer.progress, trainer.model, trainer.checkpoints
     if not progress.kept:
         raise TrainingError("the run ended before its first validation; lower validation.every or raise updates")
     nearest = around(progress.kept, progress.best_update, config.validation.average)
-    candidates = {f"update {progress.best_update}": trainer.checkpoints.load(progress.best_update)}
+    candidates = {f"update {progress.best_update}": checkpoints.load(progress.best_update)}
     if len(nearest) > 1:
-        candidates[f"mean of updates {', '.join(map(str, nearest))}"] = trainer.checkpoints.mean(nearest)
+        candidates[f"mean of updates {', '.join(map(str, nearest))}"] = checkpoints.mean(nearest)
     whole = config.validation.model_copy(update={"sentences": _ALL})
-    dev = {direction: corpus.dev(direction) for direction in corpus.directions}
-    results = {}
+    dev = {}
     for origin, weights in candidates.items():
         model.load_weights(stored(weights))  # what is scored is what will be shipped
-        results[origin] = Validator(tokenizer, dev, whole).run(model)
-    chosen = max(results, key=lambda origin: results[origin].metric(config.validation.metric))
-    scores = {"dev": results[chosen].scores}
-    test = {direction: rows for direction in corpus.directions if (rows := corpus.test(direction))}
-    if test:
+        dev[origin] = data.validator(whole).run(model)
+    chosen = max(dev, key=lambda origin: dev[origin].metric(config.validation.metric))
+    test = None
+    if data.corpus.manifest.test:
         model.load_weights(stored(candidates[chosen]))
-        scores["test"] = Validator(tokenizer, test, whole).run(model).scores
-    description = Description(name=name, directions=corpus.directions, model=model.config)
-    card = write_card(name, config, corpus, model, scores, chosen)
-    save_model_folder(folder / "model", description, tokenizer, candidates[chosen], card)
-    (folder / "scores.json").write_text(json.dumps({o: r.as_json()["scores"] for o, r in results.items()}, indent=2))
-    return Outcome(progress, folder / "model", results[chosen])
+        test = data.validator(whole, "test").run(model)
+    return _Choice(chosen, candidates[chosen], dev, test)
+
+
+def _write_model(config: TrainingConfig, name: str, folder: Path, model: Seq2Seq, data: _Data, choice: _Choice) -> Path:
+    """The model folder, and the scores of all candidates beside it."""
+    scores = {"dev": choice.dev[choice.origin].scores} | ({"test": choice.test.scores} if choice.test else {})
+    card = write_card(name, config, data.corpus, model, scores, choice.origin)
+    description = Description(name=name, directions=data.corpus.directions, model=model.config)
+    save_model_folder(folder / "model", description, data.tokenizer, choice.weights, card)
+    results = {origin: result.as_json()["scores"] for origin, result in choice.dev.items()}
+    write_atomically(folder / "scores.json", json.dumps(results, indent=2).encode())
+    return folder / "model"

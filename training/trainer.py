@@ -1,17 +1,20 @@
 """The training loop: updates, validations, saves; it stops by plan, by patience or on request, and resumes."""
 
-import signal
+import math
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from itertools import islice
 from pathlib import Path
-from types import FrameType
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from nmt.errors import TrainingError
+from nmt.errors import Diverged, TrainingError
 from nmt.model.seq2seq import Seq2Seq
+from training import ranks
 from training.averaging import Checkpoints
 from training.batches import Batch, Batches
 from training.config import TrainingConfig
@@ -19,9 +22,19 @@ from training.loggers import Logger, UpdateReport
 from training.objective import Objective
 from training.run_state import Progress, load_state, optimizer_tensors, restore_optimizer, save_state
 from training.schedule import learning_rate
-from training.validation import Validator
+from training.stopping import StopRequest
+from training.validation import ValidationResult, Validator
 
 _LARGEST_RUN_OF_SKIPS = 10
+_SEED_STEP = 1_000_003
+
+
+class Work(NamedTuple):
+    """A batch, as rows of the training set, and where in the run it stands."""
+
+    epoch: int
+    number: int
+    rows: np.ndarray
 
 
 class Trainer:
@@ -48,55 +61,103 @@ class Trainer:
         self.checkpoints = Checkpoints(folder / "checkpoints", config.validation.average)
         self._state_path = folder / "checkpoints" / "last.safetensors"
         self._autocast_type = choose_precision(config, self.device)
-        self._stop_signal: int | None = None
-        self._skips_in_a_row = 0
+        self.interrupted = False
+        """Whether a request to stop ended the run before its plan did."""
+        self._stop = StopRequest()
+        self._work = self._remaining_work()
 
-    def run(self) -> Progress:
-        """Train to the end of the plan. After SIGTERM or Ctrl-C: finish the update, save, and return."""
+    def run(self, stop: StopRequest | None = None) -> Progress:
+        """Train to the end of the plan. After a request to stop: finish the update, save, and return."""
+        self._stop = stop or self._stop
         self._resume()
-        with self._signals_caught():
-            started = time.monotonic() - self.progress.seconds
-            for batch in self._remaining_batches():
-                report = self._update(batch)
+        started = time.monotonic() - self.progress.seconds
+        with ExitStack() as closing:
+            for logger in self.loggers:
+                closing.callback(self._close, logger)
+            while not self._ended():
+                if self._validation_is_due():
+                    self._validate()
+                else:
+                    self._train()
                 self.progress.seconds = time.monotonic() - started
-                self._after(report)
-                if self._stop_signal is not None or self._finished():
-                    break
-        self._save()
-        for logger in self.loggers:
-            logger.close(self.progress)
+                self.interrupted = ranks.any_of(self._stop.requested)
+            self._save()
         return self.progress
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether a signal ended the run before its plan did."""
-        return self._stop_signal is not None
+    def _close(self, logger: Logger) -> None:
+        logger.close(self.progress)
 
-    def _remaining_batches(self) -> Iterator[Batch]:
-        """Epoch after epoch; the position is moved on before an update, so that a save after it resumes behind it."""
+    def _ended(self) -> bool:
+        config, progress = self.config, self.progress
+        out_of_patience = progress.validations_since_best >= config.validation.patience
+        finished = out_of_patience or progress.update >= config.updates
+        return self.interrupted or (finished and not self._validation_is_due())
+
+    def _validation_is_due(self) -> bool:
+        update = self.progress.update
+        due = update > 0 and (update % self.config.validation.every == 0 or update >= self.config.updates)
+        return due and self.progress.validated_update != update
+
+    def _train(self) -> None:
+        """One update, logged, and saved if that is due; a request to stop may come before it, but not cut it short."""
+        work = self._stop.attempt(lambda: list(islice(self._work, self.config.accumulate)))
+        if ranks.any_of(work is None) or work is None:
+            return
+        *_, last = work
+        self.progress.epoch, self.progress.batch = last.epoch, last.number + 1
+        report = self.update(work)
+        self._count_skips(report)
+        for logger in self.loggers:
+            logger.update(self.progress, report)
+        if self.progress.update % self.config.save_every == 0:
+            self._save()
+
+    def _remaining_work(self) -> Iterator[Work]:
+        """Epoch after epoch, from where the run stands."""
+        epoch, number = self.progress.epoch, self.progress.batch
         while True:
-            rows = self.batches.epoch(self.config.seed, self.progress.epoch)
-            for number in range(self.progress.batch, len(rows)):
-                self.progress.batch = number + 1
-                seed = self.config.seed, self.progress.epoch, number
-                yield self.objective.read(self.batches.batch(rows[number]), seed).to(self.device)
-            self.progress.epoch, self.progress.batch = self.progress.epoch + 1, 0
+            rows = islice(self.batches.epoch(self.config.seed, epoch), number, None)
+            yield from (Work(epoch, number, own) for number, own in enumerate(rows, start=number))
+            epoch, number = epoch + 1, 0
 
-    def _update(self, batch: Batch) -> UpdateReport:
-        """One step of the optimizer. A loss or gradient that is not finite changes nothing."""
+    def update(self, work: Sequence[Work]) -> UpdateReport:
+        """One step of the optimizer on some batches, of whose rows each rank takes its share.
+
+        Loss and gradient are summed, then divided by the pieces of all batches and ranks, so that the numbers are those
+        of one large batch. A loss or gradient that is not finite changes nothing.
+        """
         self.progress.update += 1
         self.model.train()
-        loss, likelihood, pieces = self._loss(batch)
-        torch.autograd.backward(loss / pieces)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        finite = bool(torch.isfinite(norm)) and bool(torch.isfinite(loss))
+        sums = torch.zeros(3, device=self.device)
+        for part in work:
+            if len(share := part.rows[ranks.rank() :: ranks.count()]):
+                seed = self.config.seed, part.epoch, part.number, ranks.rank()
+                batch = self.objective.read(self.batches.batch(share), seed).to(self.device)
+                loss, likelihood, pieces = self._loss(batch)
+                torch.autograd.backward(loss)
+                sums += torch.stack([loss.detach(), likelihood, torch.full_like(likelihood, pieces)])
+        gradients = self._gradients()
+        ranks.add_up([sums, *gradients])
+        loss_sum, likelihood_sum, pieces_sum = sums.tolist()
+        norm = float(torch.nn.utils.get_total_norm(gradients)) / pieces_sum
         rate = learning_rate(self.config, self.progress.update)
+        finite = math.isfinite(norm) and math.isfinite(loss_sum)
         if finite:
+            for gradient in gradients:
+                gradient.mul_(min(1.0, self.config.clip_norm / max(norm, 1e-6)) / pieces_sum)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return UpdateReport(loss.item() / pieces, likelihood.item() / pieces, norm.item(), rate, pieces, finite)
+        return UpdateReport(loss_sum / pieces_sum, likelihood_sum / pieces_sum, norm, rate, int(pieces_sum), finite)
+
+    def _gradients(self) -> list[Tensor]:
+        """Of all weights in their order; those of a rank that had no row of so small a batch are zero."""
+        if ranks.count() > 1:
+            for parameter in self.model.parameters():
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+        return [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
 
     def _loss(self, batch: Batch) -> tuple[Tensor, Tensor, int]:
         """Summed loss and negative log-likelihood of a batch, and its target pieces."""
@@ -106,78 +167,78 @@ class Trainer:
     def _autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, self._autocast_type, enabled=self._autocast_type != torch.float32)
 
-    def _after(self, report: UpdateReport) -> None:
-        """Count, log, save and validate, each when it is due."""
-        self._count_skips(report)
-        for logger in self.loggers:
-            logger.update(self.progress, report)
-        due = self.progress.update % self.config.validation.every == 0 or self.progress.update == self.config.updates
-        if due:
-            self._validate()
-        if due or self.progress.update % self.config.save_every == 0:
-            self._save()
-
     def _count_skips(self, report: UpdateReport) -> None:
-        self._skips_in_a_row = 0 if report.finite else self._skips_in_a_row + 1
-        self.progress.skipped_updates += not report.finite
-        if self._skips_in_a_row >= _LARGEST_RUN_OF_SKIPS:
-            raise TrainingError(
-                f"loss or gradient was not finite in {self._skips_in_a_row} updates in a row, up to update "
-                f"{self.progress.update}; lower learning_rate, or set precision to float32, and start again: "
+        progress = self.progress
+        progress.skips_in_a_row = 0 if report.finite else progress.skips_in_a_row + 1
+        progress.skipped_updates += not report.finite
+        if progress.skips_in_a_row >= _LARGEST_RUN_OF_SKIPS:
+            raise Diverged(
+                f"loss or gradient was not finite in {progress.skips_in_a_row} updates in a row, up to update "
+                f"{progress.update}; lower learning_rate, or set precision to float32, and start again: "
                 f"the run resumes from its last checkpoint"
             )
 
     def _validate(self) -> None:
-        """Score the model on the dev set and keep its weights if they may be needed."""
-        result = self.validator.run(self.model)
-        score = result.metric(self.config.validation.metric)
-        if self.progress.best_score is None or score > self.progress.best_score:
-            self.progress.best_score, self.progress.best_update = score, self.progress.update
-            self.progress.validations_since_best = 0
-        else:
-            self.progress.validations_since_best += 1
-        self.checkpoints.add(self.model, self.progress)
-        for logger in self.loggers:
-            logger.validation(self.progress, result)
+        """Score the model on the dev set; the first rank does, and the others learn what came of it."""
+        if ranks.rank() == 0:
+            result = self._stop.attempt(lambda: self.validator.run(self.model))
+            if result:
+                self._take(result)
+        self.progress = ranks.from_first(self.progress)
+        if not self._validation_is_due():
+            self._save()
+            self.checkpoints.prune(self.progress)
 
-    def _finished(self) -> bool:
-        out_of_patience = self.progress.validations_since_best >= self.config.validation.patience
-        return out_of_patience or self.progress.update >= self.config.updates
+    def _take(self, result: ValidationResult) -> None:
+        """Note a validation, and keep the weights if they may be needed."""
+        score, progress = result.metric(self.config.validation.metric), self.progress
+        if progress.best_score is None or score > progress.best_score:
+            progress.best_score, progress.best_update = score, progress.update
+            progress.validations_since_best = 0
+        else:
+            progress.validations_since_best += 1
+        self.checkpoints.add(self.model, progress)
+        progress.validated_update = progress.update
+        for logger in self.loggers:
+            logger.validation(progress, result)
 
     def _save(self) -> None:
+        """Write all that a resume needs; the first rank writes, with the random states of all."""
+        states = ranks.gathered(_random_states(self.device))
+        if ranks.rank() > 0:
+            return
         tensors = {f"model.{name}": value for name, value in self.model.weights().items()}
         tensors |= optimizer_tensors(self.optimizer)
-        tensors["random.cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        for rank, own in enumerate(states):
+            tensors |= {f"random.{name}.{rank}": state for name, state in own.items()}
         save_state(self._state_path, tensors, self.progress)
 
     def _resume(self) -> None:
-        if not self._state_path.exists():
-            return
-        tensors, self.progress = load_state(self._state_path)
-        weights = {name.removeprefix("model."): v for name, v in tensors.items() if name.startswith("model.")}
-        self.model.load_weights(weights)
-        restore_optimizer(self.optimizer, tensors)
-        torch.set_rng_state(tensors["random.cpu"])
-        if self.device.type == "cuda" and "random.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+        """Take up what the folder has. All ranks have read it before the first may write it anew."""
+        tensors: dict[str, Tensor] = {}
+        if self._state_path.exists():
+            tensors, self.progress = load_state(self._state_path)
+            weights = {name.removeprefix("model."): v for name, v in tensors.items() if name.startswith("model.")}
+            self.model.load_weights(weights)
+            restore_optimizer(self.optimizer, tensors)
+        _restore_random_states(tensors, self.config.seed + self.progress.update, self.device)
+        self.progress = ranks.from_first(self.progress)
 
-    @contextmanager
-    def _signals_caught(self) -> Iterator[None]:
-        """The first SIGTERM or SIGINT asks the loop to end; the second ends the process at once."""
 
-        def note(number: int, _frame: FrameType | None) -> None:
-            self._stop_signal = number
-            for caught in before:
-                signal.signal(caught, signal.SIG_DFL)
+def _random_states(device: torch.device) -> dict[str, Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
-        before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+
+def _restore_random_states(tensors: Mapping[str, Tensor], seed: int, device: torch.device) -> None:
+    """Those of this rank; a rank that was not there when they were saved begins with a seed of its own."""
+    rank = ranks.rank()
+    if f"random.cpu.{rank}" in tensors:
+        torch.set_rng_state(tensors[f"random.cpu.{rank}"])
+    elif rank:
+        torch.manual_seed(seed + _SEED_STEP * rank)
+    if device.type == "cuda" and f"random.cuda.{rank}" in tensors:
+        torch.cuda.set_rng_state(tensors[f"random.cuda.{rank}"], device)
 
 
 def choose_device(config: TrainingConfig) -> torch.device:
@@ -185,9 +246,17 @@ def choose_device(config: TrainingConfig) -> torch.device:
     name = config.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
+    if name == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
         raise TrainingError("device is cuda, but torch sees no GPU; set device to cpu, or install torch for CUDA")
-    return torch.device(name)
+    number, gpus = ranks.on_this_machine(), torch.cuda.device_count()
+    if number >= gpus:
+        raise TrainingError(
+            f"this machine has more than {number} ranks, but torch sees {gpus} GPUs; "
+            f"set --nproc-per-node to {gpus}, or device to cpu"
+        )
+    return torch.device("cuda", number)
 
 
 def choose_precision(config: TrainingConfig, device: torch.device) -> torch.dtype:

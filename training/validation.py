@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from nmt.alignment import Alignment
@@ -14,12 +15,16 @@ from nmt.text.tokenizer import PAD, Tokenizer
 from nmt.translator import Direction, Translator
 from training.batches import Batches
 from training.config import Validation
+from training.gates import Saturation
 from training.loss import smoothed_cross_entropy
 
 DevSet = Sequence[tuple[str, list[str]]]
 """Sources, each with its references."""
 
+Row = TypeVar("Row")
+
 _LOSS_BATCH_PIECES = 4000
+_GATE_SENTENCES = 32
 _NO_LIMIT = 10_000
 
 
@@ -35,11 +40,16 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class ValidationResult:
-    """loss: negative log-likelihood a target piece, in nats · scores and samples by direction, such as `en-de`."""
+    """What a validation found.
+
+    loss: negative log-likelihood a target piece, in nats · scores and samples by direction, such as `en-de` ·
+    saturation: the share of gates that are stuck, by layer.
+    """
 
     loss: float
     scores: dict[str, dict[str, MetricScore]] = field(default_factory=dict)
     samples: dict[str, list[Sample]] = field(default_factory=dict)
+    saturation: dict[str, float] = field(default_factory=dict)
 
     def metric(self, name: str) -> float:
         """The mean over the directions; more is better, so the loss is negated."""
@@ -55,7 +65,7 @@ class ValidationResult:
             for direction, own in self.samples.items()
         }
         scores = {d: {name: asdict(score) for name, score in own.items()} for d, own in self.scores.items()}
-        return {"loss": self.loss, "scores": scores, "samples": samples}
+        return {"loss": self.loss, "scores": scores, "saturation": self.saturation, "samples": samples}
 
 
 class Validator:
@@ -79,7 +89,7 @@ class Validator:
             name = "-".join(direction)
             texts, samples[name] = self._translate(translator, direction, rows, self._config.search)
             scores[name] = corpus_scores(texts, [refs for _, refs in rows])
-        return ValidationResult(self._loss(model), scores, samples)
+        return ValidationResult(self._loss(model), scores, samples, self._saturation(model))
 
     def _translate(
         self, translator: Translator, direction: Direction, rows: DevSet, search: SearchConfig
@@ -102,8 +112,18 @@ class Validator:
             total, pieces = total + likelihood.item(), pieces + int(real.sum())
         return total / pieces
 
+    @torch.inference_mode()
+    def _saturation(self, model: Seq2Seq) -> dict[str, float]:
+        """Over some sentences, one by one, so that no padding counts."""
+        device, gates = next(model.parameters()).device, Saturation()
+        with gates.watching(model):
+            for row in spread(range(len(self._batches)), _GATE_SENTENCES):
+                batch = self._batches.batch(np.array([row])).to(device)
+                model(batch.source, batch.lengths, batch.target_in)
+        return gates.shares
 
-def spread(rows: DevSet, count: int) -> DevSet:
+
+def spread(rows: Sequence[Row], count: int) -> Sequence[Row]:
     """`count` rows, evenly spread over all of them."""
     step = max(1, len(rows) // count)
     return rows[::step][:count]

@@ -21,7 +21,7 @@ from nmt.config import ModelConfig
 from nmt.model.seq2seq import Seq2Seq
 from training.batches import Batches
 from training.config import TrainingConfig
-from training.trainer import Trainer
+from training.trainer import Trainer, Work
 
 VOCABULARY = 8000
 ROUNDS = 3
@@ -47,7 +47,7 @@ def main() -> None:
     """Measure and print; ours and the peer take turns, so that a slow moment of the machine hits both."""
     peers = Peers.from_environment()
     batches = Batches(*(peers.sentences() if peers else made_up(29_000)), batch_pieces=2000, max_pieces=128)
-    rows = batches.epoch(seed=1, number=0)
+    rows = list(batches.epoch(seed=1, number=0))
     with tempfile.TemporaryDirectory() as folder:
         config = TrainingConfig(data=Path(folder), warmup_updates=10, decay_updates=10)
         torch.manual_seed(1)
@@ -74,7 +74,7 @@ def speed(trainer: Trainer, batches: Batches, rows: list[np.ndarray]) -> float:
     """Target pieces a second, padding not counted, from the table of pieces to the end of the update."""
     started, pieces = time.perf_counter(), 0
     for own in rows:
-        pieces += trainer._update(batches.batch(own)).pieces
+        pieces += trainer.update([Work(0, 0, own)]).pieces
     return pieces / (time.perf_counter() - started)
 
 
@@ -90,7 +90,7 @@ def operations_a_piece(trainer: Trainer, batches: Batches, rows: list[np.ndarray
     pieces = 0
     with FlopCounterMode(display=False) as counter:
         for row in rows:
-            pieces += trainer._update(batches.batch(row)).pieces
+            pieces += trainer.update([Work(0, 0, row)]).pieces
     return counter.get_total_flops() / pieces
 
 

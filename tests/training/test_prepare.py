@@ -364,8 +364,8 @@ def test_no_held_out_sentence_is_in_any_corpus(several: Path) -> None:
 
 def test_weighted() -> None:
     """All of the whole part, and a sample, without repetition, of the rest."""
-    assert weighted(["a", "b", "c", "d"], 2.5, seed=1).count("a") in (2, 3)
-    assert len(weighted(["a", "b", "c", "d"], 2.5, seed=1)) == 10
+    assert list(weighted(["a", "b", "c", "d"], 2.5, seed=1)).count("a") in (2, 3)
+    assert len(list(weighted(["a", "b", "c", "d"], 2.5, seed=1))) == 10
     assert len(set(weighted(range(100), 0.3, seed=1))) == 30
 
 
@@ -437,6 +437,6 @@ def test_an_epoch_has_the_weights(several: Path) -> None:
     made = prepare_corpus(read_corpora(several / "corpora.toml"), several / "out")
     tokenizer = Tokenizer.load(made.tokenizer_folder)
 
-    batches = training_batches(made, tokenizer, TrainingConfig.read({"data": str(made.folder)}, where="test"))
+    batches = training_batches(made, tokenizer, TrainingConfig.read({"data": str(made.folder)}, where="test"), several)
 
     assert len(batches) == sum(round(part.weight * part.size) for part in made.training_sets)

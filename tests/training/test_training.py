@@ -1,8 +1,7 @@
-"""The parts of the training loop, and its promises: the same numbers after an interruption, no step on nonsense."""
+"""The parts of the training loop; test_unbreakable.py has what it promises when something goes wrong."""
 
 import json
 import os
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,111 +9,25 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small_run import V, small_run
 
 from nmt.config import ModelConfig
 from nmt.errors import ConfigError, TrainingError
-from nmt.model.seq2seq import Seq2Seq
 from nmt.text.tokenizer import PAD
 from training.averaging import Checkpoints, around
 from training.batches import Batches
 from training.config import TrainingConfig, read_recipe
-from training.loggers import JsonLines, UpdateReport
 from training.run_state import Progress, load_state, save_state, write_atomically
 from training.schedule import learning_rate
-from training.trainer import Trainer, choose_device, choose_precision
+from training.trainer import choose_device, choose_precision
 from training.validation import ValidationResult, spread
 
-V = 23
 sentences = st.lists(st.lists(st.integers(4, V - 1), min_size=1, max_size=9), min_size=1, max_size=40)
-
-
-class LossOnly:
-    """A validator that counts how often it was asked and says that all gets better."""
-
-    def __init__(self) -> None:
-        self.runs = 0
-
-    def run(self, model: Seq2Seq) -> ValidationResult:
-        """Better than before."""
-        model.eval()
-        self.runs += 1
-        return ValidationResult(loss=1 / self.runs)
-
-
-class StopAt:
-    """Sends this process a signal after an update."""
-
-    def __init__(self, update: int) -> None:
-        self.at = update
-
-    def update(self, progress: Progress, _report: UpdateReport) -> None:
-        """The signal arrives like one from outside."""
-        if progress.update == self.at:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def validation(self, progress: Progress, result: ValidationResult) -> None:
-        """Nothing."""
-
-    def close(self, progress: Progress) -> None:
-        """Nothing."""
-
-
-def trainer(folder: Path, *, updates: int = 12, stop_at: int | None = None, poison: float | None = None) -> Trainer:
-    """A small run, always the same but for what the arguments say."""
-    config = TrainingConfig(
-        data=folder,
-        updates=updates,
-        warmup_updates=2,
-        decay_updates=4,
-        batch_pieces=30,
-        precision="float32",
-        save_every=5,
-        validation={"every": 4, "metric": "loss"},
-    )
-    rng = np.random.default_rng(0)
-    pairs = [rng.integers(4, V, size=rng.integers(2, 7)).tolist() for _ in range(30)]
-    torch.manual_seed(3)
-    model = Seq2Seq(
-        ModelConfig(
-            source_vocabulary=V, target_vocabulary=V, embedding_size=6, encoder_size=4, decoder_size=8, attention_size=4
-        )
-    )
-    if poison is not None:
-        model.decoder.readout.bias.data.fill_(poison)
-    loggers = [JsonLines(folder / "log.jsonl", every=3), *([StopAt(stop_at)] if stop_at else [])]
-    return Trainer(config, model, Batches(pairs, pairs, 30, 50), LossOnly(), folder, loggers)
-
-
-@pytest.mark.parametrize("stop_at", [1, 4, 7, 11])
-def test_a_run_that_was_stopped_ends_with_the_very_same_weights(stop_at: int, tmp_path: Path) -> None:
-    """SIGTERM at any update, then the same command again: bit for bit as if nothing had happened."""
-    whole = trainer(tmp_path / "whole")
-    whole.run()
-    first = trainer(tmp_path / "halves", stop_at=stop_at)
-    first.run()
-    second = trainer(tmp_path / "halves")
-    second.run()
-
-    assert first.interrupted
-    assert first.progress.update == stop_at
-    assert second.progress.update == 12
-    assert all(torch.equal(value, second.model.weights()[name]) for name, value in whole.model.weights().items())
-
-
-def test_a_loss_that_is_not_finite_changes_no_weight_and_ten_in_a_row_stop_the_run(tmp_path: Path) -> None:
-    """The error says what to do; no checkpoint is written."""
-    run = trainer(tmp_path, poison=float("nan"), updates=50)
-    before = {name: value.clone() for name, value in run.model.weights().items()}
-
-    with pytest.raises(TrainingError, match="not finite in 10 updates in a row, up to update 10; lower learning_rate"):
-        run.run()
-    assert run.progress.skipped_updates == 10
-    assert all(torch.equal(v, before[n]) or torch.isnan(v).all() for n, v in run.model.weights().items())
 
 
 def test_the_log_has_training_validation_and_end(tmp_path: Path) -> None:
     """One JSON object a line."""
-    trainer(tmp_path).run()
+    small_run(tmp_path).run()
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
 
     assert [line["kind"] for line in lines].count("validation") == 3
@@ -124,7 +37,7 @@ def test_the_log_has_training_validation_and_end(tmp_path: Path) -> None:
 
 def test_patience_ends_a_run(tmp_path: Path) -> None:
     """After `patience` validations without a better one."""
-    run = trainer(tmp_path, updates=1000)
+    run = small_run(tmp_path, updates=1000)
     run.validator.run = lambda model: ValidationResult(loss=float(run.progress.update))
     progress = run.run()
 
@@ -137,7 +50,7 @@ def test_an_epoch_has_every_pair_once_and_keeps_the_budget(sentences: list[list[
     """Batches of several pairs stay within the budget on both sides; pairs over the limit are left out and counted."""
     targets = [sentence[::-1][: max(1, len(sentence) // 2)] for sentence in sentences]
     batches = Batches(sentences, targets, budget, max_pieces=7)
-    epochs = batches.epoch(1, epoch)
+    epochs = list(batches.epoch(1, epoch))
     seen = sorted(row for rows in epochs for row in rows.tolist())
 
     assert seen == [i for i, sentence in enumerate(sentences) if len(sentence) <= 7]
@@ -172,13 +85,34 @@ def test_batches_hold_the_pieces() -> None:
 
 
 def test_padding_is_little() -> None:
-    """Length buckets leave less than 5 % padding on text of ordinary lengths."""
+    """Less than 5 % of the positions of both sides, on sentences as long and as unlike as those of image captions."""
     rng = np.random.default_rng(0)
-    data = [[4] * int(n) for n in np.clip(rng.gamma(4, 3, size=5000), 2, 60)]
-    batches = Batches(data, data, 1000, 100)
-    padded = sum(batches.batch(rows).target_out.numel() for rows in batches.epoch(1, 0))
+    targets = np.clip(rng.gamma(8, 1.7, size=29_000), 3, 60)
+    sources = np.clip(targets * rng.lognormal(0, 0.2, size=29_000), 3, 60)
+    batches = Batches(*([[4] * int(n) for n in side] for side in (sources, targets)), 2000, 100)
+    real = positions = 0
+    for rows in batches.epoch(1, 0):
+        batch = batches.batch(rows)
+        real += int(batch.lengths.sum()) + batch.target_pieces
+        positions += batch.source.numel() + batch.target_out.numel()
 
-    assert 1 - batches.target_pieces / padded < 0.05
+    assert 1 - real / positions < 0.05
+
+
+def test_a_corpus_of_several_pools_is_whole_shuffled_and_sorted_within(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pair once; the first pool draws from the whole corpus; a batch has pairs of like length from all over it."""
+    monkeypatch.setattr("training.batches._BLOCK", 8)
+    monkeypatch.setattr("training.batches._POOL", 400)
+    data = [[4] * (1 + i * 7 % 5) for i in range(4003)]
+    batches = Batches(data, data, 100, max_pieces=4)
+    epoch = list(batches.epoch(1, 0))
+
+    assert sorted(np.concatenate(epoch)) == [i for i, row in enumerate(data) if len(row) <= 4]
+    first_pool = np.concatenate(epoch[: len(epoch) // 10])
+    assert first_pool.min() < 800
+    assert first_pool.max() > 3200
+    assert np.mean([np.ptp([len(data[i]) for i in rows]) for rows in epoch]) < 0.5
+    assert np.mean([np.ptp(rows) for rows in epoch]) > 2000
 
 
 def test_learning_rate_rises_stays_and_falls_to_zero() -> None:
@@ -224,15 +158,19 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
 
 def test_the_mean_of_checkpoints_is_their_mean_and_what_is_out_of_reach_is_deleted(tmp_path: Path) -> None:
     """Two neighbours on each side of the best are enough for a mean of three; the newest stay as candidates."""
-    run = trainer(tmp_path)
+    run = small_run(tmp_path)
     checkpoints, progress = Checkpoints(tmp_path / "c", average=2), Progress()
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / ".update-0000009.safetensors.partial").touch()
     for update, value in enumerate([1.0, 2.0, 3.0, 4.0, 5.0]):
         progress.update, progress.best_update = update, min(update, 1)
         run.model.decoder.readout.bias.data.fill_(value)
         checkpoints.add(run.model, progress)
+    assert checkpoints.path(0).exists(), "a saved state may still name it"
+    checkpoints.prune(progress)
 
     assert progress.kept == [1, 2, 3, 4]
-    assert not checkpoints.path(0).exists()
+    assert sorted((tmp_path / "c").iterdir()) == [checkpoints.path(update) for update in (1, 2, 3, 4)]
     assert checkpoints.mean([1, 4])["decoder.readout.bias"].unique().tolist() == [3.5]
 
 

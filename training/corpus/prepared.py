@@ -1,8 +1,10 @@
 """The folder that `nmt prepare` makes and `nmt train` reads."""
 
+import itertools
 import json
+import math
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -142,11 +144,12 @@ class PreparedCorpus:
                 raise DataError(f"{self.folder / name} is missing; run nmt prepare again")
 
 
-def weighted(items: Sequence[T], weight: float, seed: int) -> list[T]:
-    """Each item as often as the whole part of the weight says, and a sample of the items for the rest of it."""
-    whole = int(weight)
-    rest = random.Random(seed).sample(range(len(items)), round((weight - whole) * len(items)))
-    return [*items] * whole + [items[row] for row in sorted(rest)]
+def weighted(items: Iterable[T], weight: float, seed: int) -> Iterator[T]:
+    """Each item as often as the whole part of the weight says, and for the rest of it some once more, evenly spread."""
+    start = random.Random(seed).random()
+    for number, item in enumerate(items):
+        copies = math.floor((number + 1) * weight + start) - math.floor(number * weight + start)
+        yield from itertools.repeat(item, copies)
 
 
 def write_rows(path: Path, rows: Iterable[Iterable[str]]) -> None:

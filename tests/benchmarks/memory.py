@@ -1,0 +1,99 @@
+"""Resident memory of training while the corpus grows, as JSON lines: `python tests/benchmarks/memory.py [PAIRS ...]`.
+
+Each size is a process of its own, which makes a corpus by repeating made-up sentences, cuts it into pieces, and goes
+through its batches with a small network. Take larger numbers of pairs and `--updates` if you have the time.
+"""
+
+import argparse
+import json
+import platform
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from nmt.config import ModelConfig
+from nmt.model.seq2seq import Seq2Seq
+from nmt.text.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
+from training.batches import Batches
+from training.config import TrainingConfig
+from training.piece_table import Pair, stored_tables
+from training.trainer import Trainer
+from training.validation import ValidationResult
+
+_LINES = 4096
+
+
+class _NoValidation:
+    def run(self, model: Seq2Seq) -> ValidationResult:
+        return ValidationResult(loss=0.0)
+
+
+def main() -> None:
+    """Print one line a size and figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pairs", nargs="*", type=int, default=[100_000, 3_000_000])
+    parser.add_argument("--updates", type=int, default=100)
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    for pairs in arguments.pairs:
+        if arguments.here:
+            _measure(pairs, arguments.updates)
+        else:
+            command = [sys.executable, __file__, "--here", str(pairs), "--updates", str(arguments.updates)]
+            subprocess.run(command, check=True)
+
+
+def _measure(count: int, updates: int) -> None:
+    lines = _lines()
+    tokenizer = train_tokenizer(lines, lines, ["xx", "yy"], TokenizerConfig(vocabulary_size=1000))
+    with tempfile.TemporaryDirectory() as folder:
+        tables = stored_tables(Path(folder), "pieces", islice(_pairs(tokenizer, lines), count))
+        _report(f"train.peak_memory_cutting.{count}", _peak())
+        batches = Batches(*tables, batch_pieces=2000, max_pieces=100)
+        for number, rows in enumerate(batches.epoch(1, 0)):
+            if number % 100 == 0:
+                batches.batch(rows)
+        config = TrainingConfig(
+            data=Path(folder),
+            updates=updates,
+            warmup_updates=1,
+            decay_updates=1,
+            validation={"metric": "loss"},
+        )
+        shape = {"embedding_size": 64, "encoder_size": 64, "decoder_size": 64, "attention_size": 64}
+        model = Seq2Seq(ModelConfig(source_vocabulary=1000, target_vocabulary=1000, **shape))
+        Trainer(config, model, batches, _NoValidation(), Path(folder), []).run()
+    _report(f"train.peak_memory.{count}", _peak())
+
+
+def _lines() -> list[str]:
+    rng = random.Random(0)
+    words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 9))) for _ in range(3000)]
+    return [" ".join(rng.choices(words, k=min(60, 3 + int(rng.expovariate(0.12))))) for _ in range(20_000)]
+
+
+def _pairs(tokenizer: Tokenizer, lines: list[str]) -> Iterator[Pair]:
+    sources, targets = tokenizer.source_ids(lines, "yy"), tokenizer.target_ids(lines)
+    while True:
+        yield from zip(sources, targets, strict=True)
+
+
+def _peak() -> int:
+    """The most memory, in kB, that this process ever had resident, pages of mapped files included."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _report(name: str, kilobytes: int) -> None:
+    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    print(json.dumps({"name": name, "value": round(kilobytes / 1024), "unit": "MB", "machine": machine}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

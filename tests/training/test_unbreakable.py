@@ -1,0 +1,312 @@
+"""What a run promises when something goes wrong: nothing that was saved is lost, and no number is another one."""
+
+import json
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from forked_runs import INTERRUPTED, Runs, forked_runs
+from safetensors.torch import load_file
+from small_run import small_run
+from torch import Tensor
+
+from nmt.errors import Diverged, SaveError, TrainingError
+from training.run_state import Progress, load_state, locked, save_tensors, writes_explained
+from training.trainer import Work
+
+QUICK = {"updates": 4, "warmup_updates": 1, "decay_updates": 1, "save_every": 3}
+"""A run with saves of its own, at a validation and at the end."""
+
+
+@pytest.fixture(scope="module")
+def runs() -> Iterator[Runs]:
+    """Small runs in processes of their own."""
+    with forked_runs() as running:
+        yield running
+
+
+def state(folder: Path) -> tuple[dict[str, Tensor], Progress]:
+    """The last checkpoint, without what the clock says."""
+    tensors, progress = load_state(folder / "checkpoints" / "last.safetensors")
+    progress.seconds = 0
+    return tensors, progress
+
+
+def losses(folder: Path) -> dict[int, float]:
+    """The loss of each update; of those that were made twice, the later."""
+    lines = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
+    return {line["update"]: line["loss"] for line in lines if line["kind"] == "training"}
+
+
+def assert_same(folder: Path, other: Path) -> None:
+    """Weights, optimizer, random states, progress and all losses are equal, bit for bit."""
+    (tensors, progress), (others, other_progress) = state(folder), state(other)
+
+    assert progress == other_progress
+    assert tensors.keys() == others.keys()
+    assert all(torch.equal(tensor, others[name]) for name, tensor in tensors.items())
+    assert losses(folder) == losses(other)
+
+
+def test_killed_at_any_write_flush_or_rename_a_run_resumes_from_a_whole_checkpoint(runs: Runs, tmp_path: Path) -> None:
+    """In the middle of each write and before each other operation in turn, until a run gets through."""
+    runs(tmp_path / "whole", **QUICK)
+    killed = 0
+    while runs(folder := tmp_path / str(killed), **QUICK, kill_at_operation=killed + 1) != [0]:
+        killed += 1
+
+        assert runs(folder, **QUICK) == [0]
+        assert_same(folder, tmp_path / "whole")
+        assert not [path for path in (folder / "checkpoints").iterdir() if path.name.endswith(".partial")]
+    assert killed == 16  # four files, each with a write, a flush, a rename and a flush of the folder
+
+
+@pytest.mark.parametrize("kills", [4, pytest.param(200, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_while_saving(runs: Runs, tmp_path: Path, kills: int) -> None:
+    """A run that does little but save, killed again and again, goes on each time and ends as it would have."""
+    rng, settings = random.Random(kills), {"size": 64, "save_every": 1, "updates": 10 * kills + 12}
+    runs(tmp_path / "whole", **settings)
+    for _ in range(kills):
+        runs(tmp_path / "killed", **settings, kill_after=rng.uniform(0.02, 0.3))
+        if (tmp_path / "killed/checkpoints/last.safetensors").exists():
+            state(tmp_path / "killed")
+
+    assert runs(tmp_path / "killed", **settings) == [0]
+    assert_same(tmp_path / "killed", tmp_path / "whole")
+
+
+CASES = [
+    ({"accumulate": 3}, (1, 5, 19, 30)),
+    ({"threads": 2}, (2, 9)),
+    ({"accumulate": 2, "ranks": 2}, (3,)),
+]
+ALL_CASES = [
+    ({"accumulate": accumulate, **how}, range(1, 12 * accumulate, 12 * accumulate // 20 or 1))
+    for accumulate in (1, 3)
+    for how in ({}, {"threads": 2}, {"ranks": 2})
+]
+
+
+@pytest.mark.parametrize(
+    ("settings", "stops"),
+    [*CASES, *(pytest.param(*case, marks=pytest.mark.slow) for case in ALL_CASES)],
+    ids=str,
+)
+def test_a_run_that_was_stopped_ends_as_if_it_never_had(
+    runs: Runs, tmp_path: Path, settings: dict[str, int], stops: tuple[int, ...]
+) -> None:
+    """SIGTERM in the middle of any batch, in the middle of an epoch or an accumulation, then the same command again."""
+    runs(tmp_path / "whole", **settings)
+    count = settings.get("ranks", 1)
+    for stop in stops:
+        folder = tmp_path / str(stop)
+
+        assert runs(folder, **settings, stop_at_batch=stop) == [INTERRUPTED] * count
+        assert state(folder)[1].update == -(-stop // settings.get("accumulate", 1))
+        assert runs(folder, **settings) == [0] * count
+        assert_same(folder, tmp_path / "whole")
+
+
+def test_a_request_to_stop_ends_a_validation_at_once_and_it_is_made_up_for(runs: Runs, tmp_path: Path) -> None:
+    """The state before it is saved; the validation is the first thing that the next run does."""
+    runs(tmp_path / "whole")
+
+    assert runs(tmp_path / "cut", endless_validation=True) == [INTERRUPTED]
+    assert (state(tmp_path / "cut")[1].update, state(tmp_path / "cut")[1].validated_update) == (4, 0)
+    assert runs(tmp_path / "cut") == [0]
+    assert_same(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_a_second_signal_ends_the_process_at_once(runs: Runs, tmp_path: Path) -> None:
+    """By the signal itself; the checkpoint from before stays."""
+    assert runs(tmp_path, stop_at_batch=8, signals=2) == [-15]
+    assert state(tmp_path)[1].update == 5
+
+
+def test_a_finished_run_makes_no_further_update(tmp_path: Path) -> None:
+    """The same command again only says that all is done."""
+    first, second = small_run(tmp_path), small_run(tmp_path)
+    first.run()
+    second.run()
+
+    assert second.progress.update == 12
+    assert second.progress.kept == first.progress.kept
+
+
+def test_accumulated_batches_make_the_update_of_one_large_batch(tmp_path: Path) -> None:
+    """Loss, gradient and weights are those of all the rows at once: the pieces of all parts together divide the sum."""
+    no_dropout = {"embedding_dropout": 0.0, "layer_dropout": 0.0, "output_dropout": 0.0}
+    parts, whole = (small_run(tmp_path, model_settings=no_dropout) for _ in range(2))
+    batches = list(parts.batches.epoch(1, 0))
+    sizes = {len(rows) for rows in batches}
+    gradients = []
+    for run in (parts, whole):
+        run.optimizer.register_step_pre_hook(
+            lambda optimizer, *_: gradients.append([p.grad.clone() for p in optimizer.param_groups[0]["params"]])
+        )
+    first = parts.update([Work(0, number, rows) for number, rows in enumerate(batches)])
+    second = whole.update([Work(0, 0, np.concatenate(batches))])
+
+    assert len(sizes) > 1, "batches of one size would not show a mean of means"
+    assert (first.loss, first.pieces) == (pytest.approx(second.loss, rel=1e-6), second.pieces)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*gradients, strict=True))
+
+
+def test_two_ranks_make_the_update_of_one_and_see_all_rows_once(runs: Runs, tmp_path: Path) -> None:
+    """The gradient that the optimizer gets is the same to 1e-6, and no rank sees a row of the other."""
+    no_dropout = {"embedding_dropout": 0.0, "layer_dropout": 0.0, "output_dropout": 0.0}
+    job = {"updates": 6, "model_settings": no_dropout, "record": True, "warmup_updates": 1}
+    for count in (1, 2):
+        runs(tmp_path / str(count), ranks=count, **job)
+    one, *two = [load_file(tmp_path / where / f"gradients-{rank}.safetensors") for where, rank in ("10", "20", "21")]
+    alone, *shares = [json.loads((tmp_path / where / f"rows-{r}.json").read_text()) for where, r in ("10", "20", "21")]
+
+    for name, gradient in one.items():
+        assert torch.allclose(gradient, two[0][name], rtol=0, atol=1e-6), name
+        assert torch.equal(two[0][name], two[1][name]), name
+    assert [sorted(a + b) for a, b in zip(*shares, strict=True)] == [sorted(rows) for rows in alone]
+
+
+def test_a_rank_that_dies_ends_the_run_and_all_ranks_resume(runs: Runs, tmp_path: Path) -> None:
+    """The first rank is killed in the middle of a write; the other ends as well, and both go on from what was saved."""
+    runs(tmp_path / "whole", ranks=2)
+    statuses = runs(tmp_path / "killed", ranks=2, kill_at_operation=5)
+
+    assert statuses[0] == -9
+    assert statuses[1] != 0
+    assert runs(tmp_path / "killed", ranks=2) == [0, 0]
+    assert_same(tmp_path / "killed", tmp_path / "whole")
+
+
+def test_a_file_that_may_not_grow_leaves_the_old_checkpoint(runs: Runs, tmp_path: Path) -> None:
+    """A limit of the system on the size of files, met in the middle of a save: exit status 4, and the run goes on."""
+    runs(tmp_path / "whole")
+    runs(tmp_path / "cut", stop_at_batch=5)
+    before = (tmp_path / "cut/checkpoints/last.safetensors").read_bytes()
+
+    assert runs(tmp_path / "cut", largest_file=len(before) - 100) == [SaveError.exit_status]
+    assert (tmp_path / "cut/checkpoints/last.safetensors").read_bytes() == before
+    assert runs(tmp_path / "cut") == [0]
+    assert_same(tmp_path / "cut", tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("/dev/full", "No space left on device. What was saved before is whole; free some space, then give the same"),
+        ("/proc/self/mem", "Input/output error. What was saved before is whole; check the disk, then"),
+    ],
+)
+def test_a_device_that_fails_leaves_the_old_checkpoint(tmp_path: Path, device: str, message: str) -> None:
+    """The system's own errors: a device that is always full, and memory at an address that nobody has."""
+    small_run(tmp_path, updates=5, warmup_updates=1, decay_updates=1).run()
+    before = (tmp_path / "checkpoints/last.safetensors").read_bytes()
+    (tmp_path / "checkpoints/.last.safetensors.partial").symlink_to(device)
+
+    with pytest.raises(SaveError, match=message), writes_explained(tmp_path):
+        small_run(tmp_path).run()
+    assert (tmp_path / "checkpoints/last.safetensors").read_bytes() == before
+    assert small_run(tmp_path).run().update == 12, "the way is free again"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True, check=False
+    )
+    if mount.returncode:
+        pytest.skip("needs the right to mount")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_disk_that_is_full_and_then_read_only(small_disk: Path) -> None:
+    """Whatever is written when it happens, log or checkpoint: an error that says what to do, and the run resumes."""
+    folder, settings = small_disk / "run", {"size": 4, "save_every": 2}
+    small_run(folder, **settings, updates=3, warmup_updates=1, decay_updates=1).run()
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="No space left"):
+        filler.write_bytes(bytes(300_000))
+
+    with pytest.raises(SaveError, match=r"No space left on device.* free some space"), writes_explained(folder):
+        small_run(folder, **settings).run()
+    assert state(folder)[1].update == 3
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(SaveError, match=r"Read-only file system.* choose an --output"), writes_explained(folder):
+        small_run(folder, **settings).run()
+    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    filler.unlink()
+    assert small_run(folder, **settings).run().update == 12
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
+def test_a_folder_that_is_not_ours(tmp_path: Path) -> None:
+    """The message names the way out."""
+    tmp_path.chmod(0o500)
+
+    with pytest.raises(SaveError, match="make the folder writable for you"), writes_explained(tmp_path):
+        small_run(tmp_path / "run").run()
+
+
+def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:
+    """Until the first has ended."""
+    refused = pytest.raises(TrainingError, match=r"another process trains in .*; wait for it, or choose another")
+    with locked(tmp_path), refused, locked(tmp_path):
+        pass
+    with locked(tmp_path):
+        pass
+
+
+def test_a_loss_that_is_not_finite_changes_no_weight_and_ten_in_a_row_stop_the_run(tmp_path: Path) -> None:
+    """The error says what to do; no checkpoint is written."""
+    run = small_run(
+        tmp_path, poison=float("nan"), updates=50, save_every=50, validation={"every": 50, "metric": "loss"}
+    )
+    before = {name: value.clone() for name, value in run.model.weights().items()}
+
+    with pytest.raises(Diverged, match="not finite in 10 updates in a row, up to update 10; lower learning_rate"):
+        run.run()
+    assert run.progress.skipped_updates == 10
+    assert all(torch.equal(v, before[n]) or torch.isnan(v).all() for n, v in run.model.weights().items())
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_a_gradient_that_is_not_finite_skips_the_update_and_is_counted(tmp_path: Path, bad: float) -> None:
+    """Once, in the third update: the optimizer makes no step then, and the run goes on."""
+    run, seen = small_run(tmp_path), []
+    run.model.decoder.readout.bias.register_hook(lambda gradient: gradient * (bad if run.progress.update == 3 else 1))
+    run.optimizer.register_step_post_hook(lambda *_: seen.append(run.progress.update))
+    progress = run.run()
+
+    assert seen == [update for update in range(1, 13) if update != 3]
+    assert (progress.skipped_updates, progress.skips_in_a_row) == (1, 0)
+
+
+def test_a_checkpoint_that_is_not_finite_is_never_written(tmp_path: Path) -> None:
+    """A single value, in any tensor of weights or optimizer, at any of a hundred places."""
+    run, rng = small_run(tmp_path), random.Random(0)
+    run.run()
+    before = (tmp_path / "checkpoints/last.safetensors").read_bytes()
+    tensors = [*run.model.weights().values(), *(m["exp_avg"] for m in run.optimizer.state.values())]
+    for _ in range(100):
+        values = rng.choice(tensors).view(-1)
+        place = rng.randrange(len(values))
+        good = values[place].item()
+        values[place] = rng.choice([float("nan"), float("inf"), float("-inf")])
+        with pytest.raises(Diverged, match=r"is not finite \(1 of .* was not written; lower learning_rate"):
+            run._save()
+        values[place] = good
+
+    assert (tmp_path / "checkpoints/last.safetensors").read_bytes() == before
+    with pytest.raises(Diverged, match="x is not finite"):
+        save_tensors(tmp_path / "other", {"x": torch.tensor([1.0, float("nan")])})
+    assert not (tmp_path / "other").exists()

@@ -1,0 +1,182 @@
+"""What a run shows while it learns, and how runs are compared."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from small_run import small_run
+from torch import nn
+
+from nmt.alignment import Alignment
+from nmt.config import ModelConfig
+from nmt.errors import DataError
+from nmt.model.cells import LSTMLayer
+from nmt.model.seq2seq import Seq2Seq
+from nmt.scoring.metrics import MetricScore
+from training.gates import Saturation
+from training.loggers import JsonLines, UpdateReport
+from training.run_state import Progress
+from training.runs import Run, compare, render
+from training.terminal import Terminal
+from training.validation import Sample, ValidationResult
+
+
+def gates_by_hand(layer: LSTMLayer, inputs: torch.Tensor) -> float:
+    """The share of stuck gates, step by step as the formulas say, from a zero state."""
+    input_weights, recurrent_weights, *biases = layer.lstm.parameters()
+    hidden = cell = torch.zeros(len(inputs), layer.lstm.hidden_size)
+    stuck = seen = 0
+    for position in range(inputs.size(1)):
+        i, f, g, o = (inputs[:, position] @ input_weights.T + hidden @ recurrent_weights.T + sum(biases)).chunk(
+            4, dim=-1
+        )
+        for gate in map(torch.sigmoid, (i, f, o)):
+            stuck += int(((gate < 0.05) | (gate > 0.95)).sum())
+            seen += gate.numel()
+        cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+        hidden = o.sigmoid() * cell.tanh()
+    return stuck / seen
+
+
+@torch.inference_mode()
+def test_saturation_is_what_the_formulas_say() -> None:
+    """Whole sequences and single steps count the same gates, and afterwards the layer is as before."""
+    torch.manual_seed(0)
+    layer, inputs = LSTMLayer(3, 5), 9 * torch.randn(2, 7, 3)
+    whole, steps = Saturation(), Saturation()
+    with whole.watching(nn.ModuleDict({"x": layer})):
+        layer(inputs)
+    hidden = cell = torch.zeros(2, 5)
+    with steps.watching(nn.ModuleDict({"x": layer})):
+        for position in range(7):
+            hidden, cell = layer.step(inputs[:, position], hidden, cell)
+    layer(inputs)
+
+    expected = gates_by_hand(layer, inputs)
+    assert 0.1 < expected < 0.9
+    assert whole.shares == steps.shares == {"x": pytest.approx(expected)}
+    assert "step" not in vars(layer)
+
+
+@pytest.mark.parametrize("wiring", ["deep", "input_feeding", "conditional"])
+@torch.inference_mode()
+def test_every_layer_of_every_wiring_is_seen(wiring: str) -> None:
+    """Encoder and decoder; biases that push all gates open show as 1."""
+    shape = {"source_vocabulary": 9, "target_vocabulary": 9, "embedding_size": 4, "encoder_size": 4, "decoder_size": 8}
+    model = Seq2Seq(ModelConfig.model_validate({**shape, "attention_size": 4, "wiring": wiring})).eval()
+    for layer in model.modules():
+        if isinstance(layer, LSTMLayer):
+            layer.lstm.bias_ih_l0.fill_(50.0)
+    gates = Saturation()
+    with gates.watching(model):
+        model(torch.tensor([[4, 5, 3]]), torch.tensor([3]), torch.tensor([[2, 4]]))
+
+    assert gates.shares == {name: 1.0 for name, m in model.named_modules() if isinstance(m, LSTMLayer)}
+
+
+def result(translation: str = "a [b] dog", bleu: float = 12.5) -> ValidationResult:
+    """A validation of one direction with one sample."""
+    sample = Sample("ein Hund", "a dog", translation, Alignment("words", [], [], torch.zeros(0, 0).numpy()))
+    scores = {name: MetricScore(bleu, "signature") for name in ("bleu", "chrf")}
+    return ValidationResult(2.5, {"de-en": scores}, {"de-en": [sample]}, {"encoder.layers.0": 0.25})
+
+
+REPORT = UpdateReport(loss=3.0, likelihood=2.9, gradient_norm=1.0, learning_rate=0.1, pieces=100, finite=True)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_watching_shows_the_samples_and_the_bar_what_one_wants_to_know(terminal: bool) -> None:
+    """In a terminal and in a log: loss, speed, dev scores; with `watch`, source, translation and reference."""
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=terminal, width=160)
+    shown = Terminal(10, watch=True, every=1, console=console)
+    shown.validation(Progress(update=1), result())
+    for update in range(2, 60):
+        shown.update(Progress(update=update), REPORT)
+    shown.close(Progress(update=60))
+
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
+    for part in ("ein Hund", "a [b] dog", "a dog", "dev loss 2.500", "de-en BLEU 12.5", "loss 3.000", "pieces/s"):
+        assert part in text
+    assert ("/10 updates" in text) == terminal
+
+
+def test_without_watching_there_are_no_samples() -> None:
+    """Only the scores."""
+    screen = io.StringIO()
+    shown = Terminal(10, console=Console(file=screen, width=160))
+    shown.validation(Progress(update=1), result())
+    shown.close(Progress(update=1))
+
+    assert "ein Hund" not in screen.getvalue()
+    assert "BLEU 12.5" in screen.getvalue()
+
+
+def a_run(folder: Path, *updates: int, **settings: object) -> Path:
+    """A folder with a log of these updates, in this order, each validated, and settings."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(settings))
+    log = JsonLines(folder / "log.jsonl", every=1)
+    for update in updates:
+        log.update(Progress(update=update, epoch=1, seconds=60.0 * update), REPORT)
+        log.validation(Progress(update=update, epoch=1, seconds=60.0 * update), result(bleu=10.0 * update))
+    return folder
+
+
+def test_runs_are_compared_by_figures_and_by_the_settings_that_differ(tmp_path: Path) -> None:
+    """A setting that all share is not shown."""
+    first = a_run(tmp_path / "a", 1, 2, seed=1, model={"decoder_size": 8})
+    second = a_run(tmp_path / "b", 1, 2, 3, seed=1, model={"decoder_size": 16})
+    table = dict(compare([Run.read(first), Run.read(second)]))
+
+    assert table["updates"] == ["2", "3"]
+    assert table["minutes"] == ["2.0", "3.0"]
+    assert table["dev loss, best"] == ["2.500 at 1", "2.500 at 1"]
+    assert table["de-en dev BLEU, best"] == ["20.0 at 2", "30.0 at 3"]
+    assert table["model.decoder_size"] == ["8", "16"]
+    assert "seed" not in table
+
+
+def test_updates_that_were_made_twice_count_once(tmp_path: Path) -> None:
+    """A killed run that went on from a checkpoint, and whose last line was cut short by the kill."""
+    folder = a_run(tmp_path / "a", 1, 2, 3)
+    with (folder / "log.jsonl").open("a") as file:
+        file.write('{"kind": "train')
+    log = JsonLines(folder / "log.jsonl", every=1)
+    for update in (2, 3, 4):
+        log.update(Progress(update=update), REPORT)
+    run = Run.read(folder)
+
+    assert [record["update"] for record in run.training] == [1, 2, 3, 4]
+
+
+def test_the_page_of_runs_needs_nothing_else(tmp_path: Path) -> None:
+    """One file, curves drawn in it, names escaped, no address to fetch from."""
+    compared = [Run.read(a_run(tmp_path / name, 1, 2, seed=i)) for i, name in enumerate(("<a>", "b"))]
+    page = render(compared, compare(compared))
+
+    assert page.count("<svg") == 6
+    assert "&lt;a&gt;" in page
+    assert "<a>" not in page
+    assert not re.search(r'(?:src|href)="(?!#)', page.replace('xmlns:xlink="http', ""))
+    assert "<script" not in page
+
+
+def test_a_folder_that_is_no_run_is_explained(tmp_path: Path) -> None:
+    """By its name."""
+    with pytest.raises(DataError, match="is no folder of a run, which `nmt train --output` makes"):
+        Run.read(tmp_path)
+
+
+def test_a_real_run_can_be_read(tmp_path: Path) -> None:
+    """One that was never validated for its translations has no scores, and that is no error."""
+    small_run(tmp_path).run()
+    (tmp_path / "config.json").write_text("{}")
+    run = Run.read(tmp_path)
+
+    assert len(run.training) == 12
+    assert dict(compare([run]))["updates"] == ["12"]

@@ -1,0 +1,64 @@
+"""How many gates of the LSTMs are stuck open or shut: through a stuck gate no gradient passes."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nmt.model.cells import LSTMLayer
+
+_SHUT, _OPEN = 0.05, 0.95
+
+
+class Saturation:
+    """Counts gates a layer, over all sentences, positions and units that it was shown."""
+
+    def __init__(self) -> None:
+        self._stuck: dict[str, int] = {}
+        self._seen: dict[str, int] = {}
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of input, forget and output gates under .05 or over .95, by the name of the layer."""
+        return {name: self._stuck[name] / seen for name, seen in self._seen.items()}
+
+    @contextmanager
+    def watching(self, model: nn.Module) -> Iterator[None]:
+        """Look at each layer of the model while it computes. The sentences must have no padding, which would count."""
+        with ExitStack() as stack:
+            for name, layer in model.named_modules():
+                if isinstance(layer, LSTMLayer):
+                    stack.enter_context(layer.register_forward_hook(partial(self._after_sequence, name)))
+                    # Wirings that go step by step do not call the module; its own attribute hides the class's method.
+                    vars(layer)["step"] = partial(self._before_step, name, layer, layer.step)
+                    stack.callback(vars(layer).pop, "step")
+            yield
+
+    def _after_sequence(self, name: str, layer: LSTMLayer, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
+        first = inputs[1] if len(inputs) > 1 else torch.zeros_like(outputs[:, 0])
+        self._count(name, layer, inputs[0], torch.cat([first.unsqueeze(1), outputs[:, :-1]], dim=1))
+
+    def _before_step(
+        self,
+        name: str,
+        layer: LSTMLayer,
+        step: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]],
+        inputs: Tensor,
+        hidden: Tensor,
+        cell: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        self._count(name, layer, inputs, hidden)
+        return step(inputs, hidden, cell)
+
+    def _count(self, name: str, layer: LSTMLayer, inputs: Tensor, hidden: Tensor) -> None:
+        """inputs (..., I) · hidden (..., H), the state before each of them."""
+        input_weights, recurrent_weights, input_bias, recurrent_bias = layer.lstm.parameters()
+        gates = functional.linear(inputs, input_weights, input_bias)
+        gates = gates + functional.linear(hidden, recurrent_weights, recurrent_bias)
+        input_gate, forget_gate, _, output_gate = torch.sigmoid(gates).chunk(4, dim=-1)
+        values = torch.stack([input_gate, forget_gate, output_gate])
+        self._stuck[name] = self._stuck.get(name, 0) + int(((values < _SHUT) | (values > _OPEN)).sum())
+        self._seen[name] = self._seen.get(name, 0) + values.numel()

@@ -1,0 +1,138 @@
+"""Sentences as pieces, end to end in one array: in memory, or in files that the system reads when they are needed."""
+
+import hashlib
+import mmap
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nmt.text.tokenizer import PAD
+from training.run_state import flush_folder
+
+Pair = tuple[Sequence[int], Sequence[int]]
+"""Source and target of a sentence pair, as pieces."""
+
+_PIECE, _START = np.dtype("<u2"), np.dtype("<i8")  # a vocabulary has at most 64,000 pieces
+_SIDES = ("source", "target")
+_CHUNK = 8192
+
+
+class PieceTable:
+    """Sentence `i` is `pieces[starts[i]:starts[i + 1]]`: two bytes a piece, eight a sentence."""
+
+    def __init__(self, pieces: np.ndarray, starts: np.ndarray, files: Sequence[mmap.mmap] = ()) -> None:
+        self._pieces, self._starts, self._files = pieces, starts, files
+
+    @classmethod
+    def of(cls, sentences: Iterable[Sequence[int]]) -> Self:
+        """A table in memory."""
+        rows = [np.asarray(sentence, dtype=_PIECE) for sentence in sentences]
+        starts = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=_START)])
+        return cls(np.concatenate([np.empty(0, _PIECE), *rows]), starts)
+
+    @classmethod
+    def open(cls, folder: Path, side: str) -> Self:
+        """A table on disk; what is read stays in memory only as long as there is room, or until `release`."""
+        files = [_mapped(folder / f"{side}.{part}") for part in ("pieces", "starts")]
+        return cls(np.frombuffer(files[0], _PIECE), np.frombuffer(files[1], _START), files)
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def lengths(self, rows: np.ndarray | slice) -> np.ndarray:
+        """Pieces of each of these sentences."""
+        if isinstance(rows, slice):
+            return np.diff(self._starts[rows.start : rows.stop + 1])
+        lengths: np.ndarray = self._starts[rows + 1] - self._starts[rows]
+        return lengths
+
+    def padded(self, rows: np.ndarray, begin: int | None = None) -> Tensor:
+        """The sentences of `rows` as one tensor, padded at the end, each after the piece `begin` if one is given."""
+        lengths = self.lengths(rows)
+        shift = 0 if begin is None else 1
+        table = np.full((len(rows), int(lengths.max()) + shift), PAD, dtype=np.int64)
+        if begin is not None:
+            table[:, 0] = begin
+        offsets = np.arange(table.shape[1] - shift)
+        real = offsets < lengths[:, None]
+        table[:, shift:][real] = self._pieces[(self._starts[rows][:, None] + offsets)[real]]
+        return torch.from_numpy(table)
+
+    def release(self) -> None:
+        """Let go of what was read from files: it is no longer counted as this process's memory."""
+        for file in self._files:
+            file.madvise(mmap.MADV_DONTNEED)
+
+
+def stored_tables(folder: Path, key: str, pairs: Iterable[Pair]) -> tuple[PieceTable, PieceTable]:
+    """The tables of `pairs`, in files under `folder`; made now if it has none under this `key`, which names them.
+
+    The files appear as a whole or not at all, and take the place of those of other keys.
+    """
+    wanted = folder / key
+    if not wanted.exists():
+        partial = folder / f".{key}.{os.getpid()}.partial"
+        try:
+            _write(partial, pairs)
+            partial.rename(wanted)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        flush_folder(folder)
+        for other in folder.iterdir():
+            if other != wanted:
+                shutil.rmtree(other, ignore_errors=True)
+    source, target = (PieceTable.open(wanted, side) for side in _SIDES)
+    return source, target
+
+
+def key_of(paths: Iterable[Path], *settings: object) -> str:
+    """A name for what is made from these files and settings: another content, another name."""
+    digest = hashlib.sha256(repr(settings).encode())
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:32]
+
+
+def _write(folder: Path, pairs: Iterable[Pair]) -> None:
+    """A chunk at a time, so that the size of the corpus does not matter."""
+    folder.mkdir(parents=True)
+    with ExitStack() as stack:
+        files = {
+            (side, part): stack.enter_context((folder / f"{side}.{part}").open("wb"))
+            for side in _SIDES
+            for part in ("pieces", "starts")
+        }
+        ends = dict.fromkeys(_SIDES, 0)
+        for side in _SIDES:
+            files[side, "starts"].write(bytes(_START.itemsize))
+        for chunk in _chunks(pairs):
+            for side, sentences in zip(_SIDES, zip(*chunk, strict=True), strict=True):
+                table = PieceTable.of(sentences)
+                files[side, "pieces"].write(table._pieces.tobytes())
+                files[side, "starts"].write((table._starts[1:] + ends[side]).astype(_START).tobytes())
+                ends[side] += int(table._starts[-1])
+        for side in _SIDES:
+            files[side, "pieces"].write(bytes(_PIECE.itemsize))  # a file of no bytes could not be mapped
+        for file in files.values():
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _chunks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
+    iterator = iter(pairs)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
