@@ -15,11 +15,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from nmt.config import ModelConfig
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import Description, save_model_folder
 from nmt.text.tokenizer import TokenizerConfig, train_tokenizer
+
+# How long an example takes is for the benchmarks: another process may have the core.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 WORDS = [
     "the",
