@@ -15,7 +15,7 @@ from nmt.text.tokenizer import BEGIN, PAD
 from training.piece_table import PieceTable
 
 _BLOCK = 1024  # neighbours in a corpus are alike; there are hundreds of blocks in a pool, and few of one in a batch
-_POOL = 512 * _BLOCK
+_POOL = 256 * _BLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,8 @@ class Batches:
     ) -> None:
         self._sources, self._targets = _as_table(sources), _as_table(targets)
         self._batch_pieces, self._max_pieces = batch_pieces, max_pieces
-        self._kept = sum(len(self._fitting(block)) for block in range(self._blocks))
+        self._kept = sum(len(rows) for rows in self._pools(np.arange(self._blocks)))
         self.left_out = len(self._sources) - self._kept
-        self._release()
 
     def __len__(self) -> int:
         return self._kept
@@ -63,16 +62,17 @@ class Batches:
     def epoch(self, seed: int, number: int) -> Iterator[np.ndarray]:
         """Rows of each batch, a pool after the other."""
         random = np.random.default_rng((seed, number))
-        blocks = random.permutation(self._blocks)
-        for first in range(0, len(blocks), _POOL // _BLOCK):
-            rows = np.concatenate([self._fitting(block) for block in blocks[first : first + _POOL // _BLOCK]])
+        for rows in self._pools(random.permutation(self._blocks)):
             batches = list(self._cut(self._by_length(random.permutation(rows))))
             yield from (batches[i] for i in random.permutation(len(batches)))
-            self._release()
+            del batches  # before the next pool is made
 
-    def _release(self) -> None:
-        self._sources.release()
-        self._targets.release()
+    def _pools(self, blocks: np.ndarray) -> Iterator[np.ndarray]:
+        """The rows that are short enough, some blocks at a time; what was read of them is let go of after use."""
+        for first in range(0, len(blocks), _POOL // _BLOCK):
+            yield np.concatenate([self._fitting(block) for block in blocks[first : first + _POOL // _BLOCK]])
+            self._sources.release()
+            self._targets.release()
 
     def _fitting(self, block: int) -> np.ndarray:
         """The rows of a block whose sides are short enough."""

@@ -14,6 +14,8 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 Value = TypeVar("Value")
 
@@ -27,7 +29,11 @@ def joined() -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
+    store, own, ranks = next(rendezvous("env://", timeout=_PATIENCE))
+    # After a restart torchrun may hand out the same store, where the addresses of the ranks that died still stand.
+    attempt = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backend, store=attempt, rank=own, world_size=ranks, timeout=_PATIENCE)
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
 """Resident memory of training while the corpus grows, as JSON lines: `python tests/benchmarks/memory.py [PAIRS ...]`.
 
-Each size is a process of its own, which makes a corpus by repeating made-up sentences, cuts it into pieces, and goes
-through its batches with a small network. Take larger numbers of pairs and `--updates` if you have the time.
+Each size is a process of its own, which makes a corpus by repeating made-up sentences, cuts it into pieces, goes
+through the batches of an epoch, and makes some updates of a small network; after each it says the highest so far.
 """
 
 import argparse
@@ -60,6 +60,7 @@ def _measure(count: int, updates: int) -> None:
         for number, rows in enumerate(batches.epoch(1, 0)):
             if number % 100 == 0:
                 batches.batch(rows)
+        _report(f"train.peak_memory_streaming.{count}", _peak())
         config = TrainingConfig(
             data=Path(folder),
             updates=updates,

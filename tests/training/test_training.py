@@ -240,6 +240,19 @@ def test_a_gpu_that_is_not_there_is_explained(monkeypatch: pytest.MonkeyPatch) -
         choose_device(TrainingConfig(data=Path(), updates=9000, device="cuda"))
 
 
+def test_more_ranks_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each rank has the GPU of its number on its machine."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    config = TrainingConfig(data=Path(), updates=9000)
+
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert choose_device(config) == torch.device("cuda", 1)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(TrainingError, match="torch sees 2 GPUs; set --nproc-per-node to 2, or device to cpu"):
+        choose_device(config)
+
+
 def test_precision_follows_the_recipe() -> None:
     """A stated precision is taken."""
     config = TrainingConfig(data=Path(), updates=9000, precision="bfloat16")
