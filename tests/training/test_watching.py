@@ -14,7 +14,7 @@ from torch import nn
 from nmt.alignment import Alignment
 from nmt.config import ModelConfig
 from nmt.errors import DataError
-from nmt.model.cells import LSTMLayer
+from nmt.model.cells import BidirectionalLayer, LSTMLayer, reversal
 from nmt.model.seq2seq import Seq2Seq
 from nmt.scoring.metrics import MetricScore
 from training.gates import Saturation
@@ -46,20 +46,36 @@ def gates_by_hand(layer: LSTMLayer, inputs: torch.Tensor) -> float:
 def test_saturation_is_what_the_formulas_say() -> None:
     """Whole sequences and single steps count the same gates, and afterwards the layer is as before."""
     torch.manual_seed(0)
-    layer, inputs = LSTMLayer(3, 5), 9 * torch.randn(2, 7, 3)
+    layer, inputs, zeros = LSTMLayer(3, 5), 9 * torch.randn(2, 7, 3), torch.zeros(2, 5)
     whole, steps = Saturation(), Saturation()
     with whole.watching(nn.ModuleDict({"x": layer})):
-        layer(inputs)
-    hidden = cell = torch.zeros(2, 5)
+        layer(inputs, zeros, zeros)
+    hidden = cell = zeros
     with steps.watching(nn.ModuleDict({"x": layer})):
         for position in range(7):
             hidden, cell = layer.step(inputs[:, position], hidden, cell)
-    layer(inputs)
+    layer(inputs, zeros, zeros)
 
     expected = gates_by_hand(layer, inputs)
     assert 0.1 < expected < 0.9
     assert whole.shares == steps.shares == {"x": pytest.approx(expected)}
     assert "step" not in vars(layer)
+
+
+@torch.inference_mode()
+def test_saturation_of_both_directions_of_an_encoder_layer() -> None:
+    """The second direction reads the sentence backwards."""
+    torch.manual_seed(0)
+    layer, inputs = BidirectionalLayer(3, 5), 9 * torch.randn(2, 7, 3)
+    gates = Saturation()
+    with gates.watching(nn.ModuleDict({"x": layer})):
+        layer(inputs, reversal(torch.tensor([7, 7]), 7))
+
+    assert gates.shares == {
+        "x.left_to_right": pytest.approx(gates_by_hand(layer.left_to_right, inputs)),
+        "x.right_to_left": pytest.approx(gates_by_hand(layer.right_to_left, inputs.flip(1))),
+    }
+    assert len(set(gates.shares.values())) == 2
 
 
 @pytest.mark.parametrize("wiring", ["deep", "input_feeding", "conditional"])
