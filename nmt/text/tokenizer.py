@@ -4,8 +4,9 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from threading import Thread
+from random import Random
 from typing import Literal, Self
 
 import sentencepiece
@@ -14,6 +15,7 @@ from pydantic import Field
 from nmt.config import Config
 from nmt.errors import DataError, ModelFolderError, UnknownLanguage
 from nmt.text.normalize import Form, NormalizedText, normalize
+from nmt.text.resampling import BpeCutter, Cutter, UnigramCutter, resample
 
 PAD, UNKNOWN, BEGIN, END = 0, 1, 2, 3
 """Ids that every vocabulary shares: padding, unknown (never produced, thanks to byte fallback), start and end."""
@@ -107,22 +109,17 @@ class Tokenizer:
         """The same texts cut into other pieces at random (Kudo 2018, section 3; BPE: Provilkov et al. 2020).
 
         `alpha`: for unigram the smoothing, where smaller is wilder; for BPE the share of merges that are left out.
-        Tag and end of sentence stay. The same seed gives the same pieces.
+        Tag and end of sentence stay. The same seed gives the same pieces, on every machine.
         """
-        processor = self._source if side == "source" else self._target
+        if self.config.algorithm == "char":
+            return [list(ids) for ids in sentences]
+        processor, random = self._source if side == "source" else self._target, Random(seed)
+        cutter = self._cutter(side, alpha)
         tags = [len(ids) > 0 and processor.is_control(ids[0]) and ids[0] != END for ids in sentences]
-        texts = processor.decode([list(ids[tag:-1]) for ids, tag in zip(sentences, tags, strict=True)])
-        sampled: list[list[int]] = []
-
-        def sample() -> None:
-            sentencepiece.set_random_generator_seed(seed)
-            sampled.extend(processor.encode(texts, enable_sampling=True, alpha=alpha, nbest_size=-1, num_threads=1))
-
-        # SentencePiece seeds a thread's random numbers once, when the thread draws its first: so each seed has its own.
-        thread = Thread(target=sample)
-        thread.start()
-        thread.join()
-        return [[*ids[:tag], *own, END] for ids, tag, own in zip(sentences, tags, sampled, strict=True)]
+        return [
+            [*ids[:tag], *resample(processor, cutter, ids[tag:-1], random), END]
+            for ids, tag in zip(sentences, tags, strict=True)
+        ]
 
     def decode(self, ids: Sequence[int]) -> Pieces:
         """The text of target ids, and where in it each piece stands; special ids stand for nothing."""
@@ -160,6 +157,11 @@ class Tokenizer:
             return cls(config, languages, {side: (folder / f"{side}.model").read_bytes() for side in sides})
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise ModelFolderError(f"no tokenizer can be read from {folder}: {error}") from error
+
+    @cache  # noqa: B019 - a tokenizer lives as long as what uses it
+    def _cutter(self, side: Side, alpha: float) -> Cutter:
+        processor = self._source if side == "source" else self._target
+        return (UnigramCutter if self.config.algorithm == "unigram" else BpeCutter)(processor, alpha)
 
     def _normalized(self, texts: Sequence[str]) -> list[str]:
         return [self.normalize(text).text for text in texts]

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tasks import letter_tokenizer, sentences
 
 from nmt.config import ModelConfig
 from nmt.model.seq2seq import Seq2Seq
 from training.batches import Batches
 from training.config import TrainingConfig
 from training.loggers import JsonLines, Logger
+from training.objective import Objective
 from training.trainer import Trainer
 from training.validation import ValidationResult
 
@@ -43,13 +45,19 @@ def small_run(
         {**defaults, "validation": {"every": 4, "metric": "loss", "average": 2}, **settings}
     )
     rng = np.random.default_rng(0)
-    pairs = [rng.integers(4, V, size=rng.integers(2, 7)).tolist() for _ in range(30)]
+    pairs, vocabulary, tokenizer = [rng.integers(4, V, size=rng.integers(2, 7)).tolist() for _ in range(30)], V, None
+    if config.subword_sampling:
+        tokenizer = letter_tokenizer()
+        pairs, vocabulary = tokenizer.target_ids(sentences(30, seed=1)), tokenizer.target_vocabulary
     torch.manual_seed(config.seed)
     shape = {"embedding_size": size, "encoder_size": size // 2, "decoder_size": size, "attention_size": 4}
     model = Seq2Seq(
-        ModelConfig.model_validate({"source_vocabulary": V, "target_vocabulary": V, **shape, **(model_settings or {})})
+        ModelConfig.model_validate(
+            {"source_vocabulary": vocabulary, "target_vocabulary": vocabulary, **shape, **(model_settings or {})}
+        )
     )
     if poison is not None:
         model.decoder.readout.bias.data.fill_(poison)
     batches = Batches(pairs, pairs, config.batch_pieces, config.max_pieces)
-    return Trainer(config, model, batches, WeightLoss(), folder, [JsonLines(folder / "log.jsonl", every=1), *loggers])
+    own = [JsonLines(folder / "log.jsonl", every=1), *loggers]
+    return Trainer(config, model, batches, WeightLoss(), folder, own, Objective(config, tokenizer))

@@ -37,7 +37,7 @@ def small_model(**dropouts: float) -> Seq2Seq:
 def small_batch() -> Batch:
     """Two sentences of unlike length."""
     batches = Batches([[9, 8, 3], [7, 6, 5, 3]], [[9, 3], [8, 7, 5, 3]], 100, 100)
-    return batches.batch(batches.epoch(1, 0)[0])
+    return batches.batch(next(batches.epoch(1, 0)))
 
 
 def settings(**values: object) -> TrainingConfig:

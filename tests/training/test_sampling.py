@@ -22,7 +22,7 @@ def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
 def batch(tokenizer: Tokenizer) -> Batch:
     """All lines, both sides the same."""
     batches = Batches(tokenizer.source_ids(LINES, "de"), tokenizer.target_ids(LINES), 10_000, 1000)
-    return batches.batch(batches.epoch(1, 0)[0])
+    return batches.batch(next(batches.epoch(1, 0)))
 
 
 def rows(table: torch.Tensor) -> list[list[int]]:
