@@ -13,8 +13,10 @@ from torch import Tensor
 
 from nmt.config import SearchConfig
 from nmt.search.beam import Beams, Frame, can_still_win, trace
+from nmt.search.choice import Choice
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.queue import Terms, WaitingQueue
+from nmt.search.repetition import Repetition
 from nmt.search.stepper import State, Stepper
 
 Ticket = int
@@ -50,11 +52,18 @@ class _Sentence:
 
 @dataclass(slots=True)
 class _Pool(Generic[State]):
-    """The sentences that are being decoded, in the order of the rows of `beams` and `state`."""
+    """The sentences that are being decoded, in the order in which all the others hold them."""
 
     sentences: list[_Sentence]
     beams: Beams
+    choice: Choice
+    repetition: Repetition
     state: State
+
+    @property
+    def rows(self) -> int:
+        """Rows a sentence."""
+        return self.beams.pieces.size(1)
 
 
 class Engine(Generic[State]):
@@ -113,9 +122,10 @@ class Engine(Generic[State]):
         if pool is None:
             return late
         step = self._stepper.step(pool.beams.pieces, pool.state)
-        parents = pool.beams.advance(step.log_probs)
+        parents = pool.beams.advance(pool.repetition.filter(step.log_probs), pool.choice)
+        pool.repetition.follow(parents, pool.beams.pieces)
         self._record(pool, parents, step.weights)
-        self._collect(pool, pool.beams.end())
+        self._collect(pool, pool.beams.end(pool.choice))
         pool.state = self._stepper.select(step.state, torch.arange(len(pool.sentences)), parents)
         return late + self._release(pool)
 
@@ -147,7 +157,7 @@ class Engine(Generic[State]):
         """Take from the head of the queue what the budgets allow, and start it as one batch."""
         pool = self._pool
         count = len(pool.sentences) if pool else 0
-        rows = pool.beams.pieces.size(1) if pool else 1
+        rows = pool.rows if pool else 1
         longest = max((len(sentence.source) for sentence in pool.sentences), default=0) if pool else 0
         entering: list[_Sentence] = []
         while self._waiting:
@@ -160,31 +170,48 @@ class Engine(Generic[State]):
             self._enter(entering)
 
     def _enter(self, entering: list[_Sentence]) -> None:
-        rows = max(sentence.config.width for sentence in entering)
         pool = self._pool
+        rows = max(sentence.config.width for sentence in entering)
         if pool:
-            rows = max(rows, pool.beams.pieces.size(1))
-            self._widen(pool, rows)
+            rows = max(rows, pool.rows)
+            pool = self._select(pool, list(range(len(pool.sentences))), rows) if rows > pool.rows else pool
         for sentence in entering:
             sentence.entered = self._clock()
             sentence.first_frame = self._dropped_frames + len(self._frames)
-        state = self._stepper.start([sentence.source for sentence in entering])
-        state = self._stepper.select(state, torch.arange(len(entering)), _first_rows(len(entering), rows))
-        beams = Beams.start([sentence.config for sentence in entering], rows)
-        if pool:
-            sentences = pool.sentences + entering
-            self._pool = _Pool(sentences, pool.beams.join(beams), self._stepper.join(pool.state, state))
-        else:
-            self._pool = _Pool(entering, beams, state)
+        new = self._start(entering, rows)
+        self._pool = self._join(pool, new) if pool else new
 
-    def _widen(self, pool: _Pool[State], rows: int) -> None:
-        """Give every sentence of the pool that many rows; the new ones are empty copies."""
-        before = pool.beams.pieces.size(1)
-        if rows > before:
-            everyone = torch.arange(len(pool.sentences))
-            pool.beams = pool.beams.select(everyone, rows)
-            kept = torch.arange(rows).clamp(max=before - 1).expand(len(everyone), rows)
-            pool.state = self._stepper.select(pool.state, everyone, kept)
+    def _start(self, sentences: list[_Sentence], rows: int) -> _Pool[State]:
+        configs, sources = [s.config for s in sentences], [s.source for s in sentences]
+        first = torch.zeros(len(sentences), rows, dtype=torch.long)
+        return _Pool(
+            sentences,
+            Beams.start(configs, sources, rows),
+            Choice.start(configs, sources, rows),
+            Repetition.start(configs, rows),
+            self._stepper.select(self._stepper.start(sources), torch.arange(len(sentences)), first),
+        )
+
+    def _select(self, pool: _Pool[State], places: list[int], rows: int) -> _Pool[State]:
+        """The sentences at those places, with that many rows; those beyond the present ones are empty copies."""
+        chosen = torch.tensor(places)
+        kept = torch.arange(rows).clamp(max=pool.rows - 1).expand(len(places), rows)
+        return _Pool(
+            [pool.sentences[place] for place in places],
+            pool.beams.select(chosen, rows),
+            pool.choice.select(chosen, rows),
+            pool.repetition.select(chosen, rows),
+            self._stepper.select(pool.state, chosen, kept),
+        )
+
+    def _join(self, pool: _Pool[State], new: _Pool[State]) -> _Pool[State]:
+        return _Pool(
+            pool.sentences + new.sentences,
+            pool.beams.join(new.beams),
+            pool.choice.join(new.choice),
+            pool.repetition.join(new.repetition),
+            self._stepper.join(pool.state, new.state),
+        )
 
     def _record(self, pool: _Pool[State], parents: Tensor, weights: Tensor) -> None:
         places = {sentence.ticket: place for place, sentence in enumerate(pool.sentences)}
@@ -204,19 +231,19 @@ class Engine(Generic[State]):
 
     def _release(self, pool: _Pool[State]) -> list[Finished]:
         """Let the sentences go whose search is over."""
-        best_live = pool.beams.log_probs.max(dim=1).values.tolist()
-        free = pool.beams.free.tolist()
+        best_live, free = pool.beams.log_probs.amax(dim=1).tolist(), pool.beams.free.sum(dim=1).tolist()
+        longest = pool.beams.longest.tolist()
         done: list[Finished] = []
         staying = []
         now = self._clock()
         for place, sentence in enumerate(pool.sentences):
-            over = free[place] <= 0 or best_live[place] == float("-inf")
-            if over or not can_still_win(best_live[place], sentence.finished, sentence.config):
+            live = free[place] > 0 and best_live[place] > float("-inf")
+            if live and can_still_win(best_live[place], longest[place], sentence.finished, sentence.config):
+                staying.append(place)
+            else:
                 ranked = sorted(sentence.finished, key=lambda hypothesis: -hypothesis.score)
                 waited, decoded = sentence.entered - sentence.submitted, now - sentence.entered
                 done.append(Finished(sentence.ticket, ranked[: sentence.config.n_best], waited, decoded))
-            else:
-                staying.append(place)
         if done:
             self._keep(staying)
         return done
@@ -227,21 +254,12 @@ class Engine(Generic[State]):
         if pool is None or len(places) == len(pool.sentences):
             return
         sentences = [pool.sentences[place] for place in places]
-        if sentences:
-            rows = min(pool.beams.pieces.size(1), max(sentence.config.width for sentence in sentences))
-            chosen = torch.tensor(places)
-            state = self._stepper.select(pool.state, chosen, torch.arange(rows).expand(len(places), rows))
-            self._pool = _Pool(sentences, pool.beams.select(chosen, rows), state)
-        else:
-            self._pool = None
+        rows = min(pool.rows, max((sentence.config.width for sentence in sentences), default=0))
+        self._pool = self._select(pool, places, rows) if places else None
         oldest = min((s.first_frame for s in sentences), default=self._dropped_frames + len(self._frames))
         while self._dropped_frames < oldest:
             self._frames.popleft()
             self._dropped_frames += 1
-
-
-def _first_rows(sentences: int, rows: int) -> Tensor:
-    return torch.zeros(sentences, rows, dtype=torch.long)
 
 
 def search_all(
