@@ -3,7 +3,7 @@
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from itertools import islice
@@ -12,7 +12,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from nmt.config import SearchConfig
+from nmt.config import SearchConfig, set_value
 from nmt.errors import InputError
 from nmt.translation import TextHypothesis, Translation
 from nmt.translator import AUTO, Translator
@@ -21,6 +21,11 @@ _CHUNK = 512  # lines that are decoded together; bounds the memory, whatever the
 
 ModelOption = Annotated[Path | None, typer.Option("--model", help="Model folder; default: the model in the box.")]
 TargetOption = Annotated[str, typer.Option(help="Language to translate into, such as en.")]
+
+
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the search; see docs/search.md.")
+]
 
 
 class Alignments(StrEnum):
@@ -39,6 +44,7 @@ def translate(
     length_penalty: Annotated[float, typer.Option()] = 1.0,
     coverage_penalty: Annotated[float, typer.Option()] = 0.0,
     max_length: Annotated[int, typer.Option(help="In pieces, a sentence.")] = 200,
+    set_: SetOption = None,
     alignments: Annotated[Alignments | None, typer.Option(help="Write them, too.")] = None,
 ) -> None:
     """Translate standard input, line by line, to standard output.
@@ -53,13 +59,20 @@ def translate(
         "coverage_penalty": coverage_penalty,
         "max_length": max_length,
     }
-    search = SearchConfig.read(values, where="options")
+    search = read_search(values, set_)
     translator = Translator.load(model)
     for first, lines in _chunks(_stdin()):
         wanted = [line for line in lines if line.strip()]
         done = iter(translator.translate(wanted, target, source, search))
         for number, line in enumerate(lines, start=first):
             _write(number, next(done) if line.strip() else None, search, alignments)
+
+
+def read_search(values: dict[str, Any], changes: Sequence[str] | None) -> SearchConfig:
+    """The settings of a search from a command's options and its `--set`."""
+    for change in changes or ():
+        set_value(values, change)
+    return SearchConfig.read(values, where="options")
 
 
 def score(

@@ -3,6 +3,8 @@
 Every settings class of the project derives from `Config`: frozen, keyword-only, unknown keys are errors.
 """
 
+import math
+import tomllib
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
@@ -49,6 +51,22 @@ def _known_keys(config: type[BaseModel], location: tuple[int | str, ...]) -> lis
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             config = inner
     return sorted(config.model_fields)
+
+
+def set_value(values: dict[str, Any], change: str) -> None:
+    """Set one key as `--set` has it, written `table.key=value`; what is no TOML value counts as a string."""
+    key, equals, text = change.partition("=")
+    if not equals:
+        raise ConfigError(f"--set got {change!r}; it takes key=value, for example updates=1000")
+    *tables, name = key.strip().split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {change}: {table!r} is a value, not a table")
+    try:
+        values[name] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        values[name] = text
 
 
 Score = Literal["additive", "dot", "scaled_dot", "general", "concat", "none"]
@@ -107,16 +125,31 @@ class ModelConfig(Config):
 
 
 class SearchConfig(Config):
-    """How to search for a translation. Scores and penalties: `nmt.search.penalties`."""
+    """How to search for a translation. docs/search.md has the formulas.
 
-    method: Literal["beam", "greedy"] = "beam"
+    Lengths count target pieces, the end of sentence not among them; ratios are of the source's pieces, tag and end of
+    sentence among them.
+    """
+
+    method: Literal["beam", "greedy", "sample"] = "beam"
     beam_size: int = Field(5, ge=1, le=32)
-    n_best: int = Field(1, ge=1, le=32, description="how many hypotheses to return; at most beam_size")
+    n_best: int = Field(1, ge=1, le=32, description="hypotheses to return, at most beam_size; how many samples to draw")
     length_penalty: float = Field(1.0, ge=0, le=5, description="exponent; 0 ranks by plain log-probability")
     length_penalty_form: Literal["power", "gnmt"] = "power"
     coverage_penalty: float = Field(0.0, ge=0, le=5)
-    max_length: int = Field(200, ge=1, le=1000, description="in target pieces, the end of sentence not counted")
+    end_penalty: float = Field(0.0, ge=0, le=5, description="how much an end that comes as a surprise costs")
+    max_length: int = Field(200, ge=1, le=1000)
     min_length: int = Field(0, ge=0, le=1000)
+    max_length_ratio: float | None = Field(None, gt=0, le=50)
+    min_length_ratio: float = Field(0.0, ge=0, le=10)
+    no_repeat_ngram: int = Field(0, ge=0, le=10, description="no run of that many pieces stands twice; 0 allows it")
+    max_repeats: int = Field(0, ge=0, le=20, description="how often a unit may stand in a row; 0 allows any number")
+    diversity_groups: int = Field(1, ge=1, le=32, description="parts of the beam that avoid each other's pieces")
+    diversity_penalty: float = Field(0.5, ge=0, le=10)
+    temperature: float = Field(1.0, gt=0, le=10, description="of samples")
+    top_k: int = Field(0, ge=0, le=100_000, description="samples take one of the k likeliest pieces; 0 takes any")
+    top_p: float = Field(1.0, gt=0, le=1, description="samples take one of the fewest pieces that hold this mass")
+    seed: int | None = Field(None, ge=0, lt=2**63, description="the same seed draws the same samples")
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
@@ -124,9 +157,31 @@ class SearchConfig(Config):
             raise ValueError(f"n_best is {self.n_best}, but {self.method} search keeps {self.width}; raise beam_size")
         if self.min_length > self.max_length:
             raise ValueError(f"min_length is {self.min_length}, above max_length, which is {self.max_length}")
+        if self.max_length_ratio is not None and self.min_length_ratio > self.max_length_ratio:
+            raise ValueError(
+                f"min_length_ratio is {self.min_length_ratio:g}, above max_length_ratio, "
+                f"which is {self.max_length_ratio:g}"
+            )
+        if self.diversity_groups > 1 and (self.method != "beam" or self.beam_size % self.diversity_groups):
+            raise ValueError(
+                f"diversity_groups is {self.diversity_groups} for {self.method} search with beam_size "
+                f"{self.beam_size}; wanted: a beam, whose size is a multiple of the groups"
+            )
         return self
 
     @property
     def width(self) -> int:
-        """Rows that the search holds: 1 for greedy search, whatever `beam_size` says."""
-        return 1 if self.method == "greedy" else self.beam_size
+        """Rows that the search holds: 1 for greedy search, whatever `beam_size` says; one a sample."""
+        return {"greedy": 1, "beam": self.beam_size, "sample": self.n_best}[self.method]
+
+    @property
+    def group_size(self) -> int:
+        """Rows that compete with each other: those of a beam, or of a group of it; a sample has no competitor."""
+        return 1 if self.method == "sample" else self.width // self.diversity_groups
+
+    def lengths(self, source_pieces: int) -> tuple[int, int]:
+        """The shortest and the longest translation of a source with that many pieces; the longest has precedence."""
+        longest = self.max_length
+        if self.max_length_ratio is not None:
+            longest = min(longest, max(1, math.ceil(self.max_length_ratio * source_pieces)))
+        return min(longest, max(self.min_length, math.floor(self.min_length_ratio * source_pieces))), longest

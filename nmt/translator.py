@@ -135,7 +135,7 @@ def _check_text(text: str, field: str) -> None:
 
 
 def _forced_part(source: Pieces, target: Pieces, forced: ForcedScore) -> SentencePart:
-    score = final_score(forced.log_prob, forced.weights, SearchConfig())
+    score = final_score(forced.log_probs, forced.weights, SearchConfig())
     return SentencePart(source, target, Hypothesis(target.ids, forced.log_probs, forced.weights, score), 0, 0)
 
 

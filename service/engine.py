@@ -13,6 +13,7 @@ from nmt import SearchConfig, Translator
 from nmt.errors import DeadlineExceeded, EngineError, EngineStopped, QueueFull
 from nmt.search.engine import Finished
 from nmt.search.hypothesis import Hypothesis
+from nmt.search.queue import Terms
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class _Request:
 
     sources: Sequence[Sequence[int]]
     search: SearchConfig
+    deadline: float
     answer: Future[Decoded] = field(default_factory=Future)
     tickets: list[int] = field(default_factory=list)
     finished: dict[int, Finished] = field(default_factory=dict)
@@ -70,10 +72,10 @@ class DecodeThread:
         if self._pending >= self._queue_size:
             wait = min(30.0, max(1.0, self._pending * self._seconds_a_request))
             raise QueueFull(f"{self._pending} requests are waiting, as many as the queue holds; try again later", wait)
-        request = _Request(sources, search)
+        started = time.perf_counter()
+        request = _Request(sources, search, started + deadline_seconds)
         self._pending += 1
         self._inbox.put(request)
-        started = time.perf_counter()
         try:
             return await asyncio.wait_for(asyncio.wrap_future(request.answer), deadline_seconds)
         except TimeoutError:
@@ -101,18 +103,28 @@ class DecodeThread:
             request = self._inbox.get()
             if request is None:
                 return False
-            request.tickets = [self._engine.submit(source, request.search) for source in request.sources]
+            terms = Terms(id(request), deadline=request.deadline)
+            request.tickets = [self._engine.submit(source, request.search, terms) for source in request.sources]
             self._owner |= dict.fromkeys(request.tickets, request)
         return True
 
     def _drop_cancelled(self) -> None:
         for request in {request for request in self._owner.values() if request.answer.cancelled()}:
-            for ticket in request.tickets:
-                self._engine.cancel(ticket)
-                self._owner.pop(ticket, None)
+            self._forget(request)
+
+    def _forget(self, request: _Request) -> None:
+        self._engine.cancel(*request.tickets)
+        for ticket in request.tickets:
+            self._owner.pop(ticket, None)
 
     def _deliver(self, finished: Finished) -> None:
-        request = self._owner.pop(finished.ticket)
+        request = self._owner.get(finished.ticket)
+        if request is None:
+            return
+        if finished.expired:  # the caller gives up by the same clock, and needs no answer
+            self._forget(request)
+            return
+        del self._owner[finished.ticket]
         request.finished[finished.ticket] = finished
         if len(request.finished) == len(request.tickets) and request.answer.set_running_or_notify_cancel():
             parts = [request.finished[ticket] for ticket in request.tickets]

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from nmt.config import Config, ModelConfig, SearchConfig
+from nmt.config import Config, ModelConfig, SearchConfig, set_value
 from nmt.errors import ConfigError
 from nmt.text.tokenizer import Tokenizer
 
@@ -104,21 +104,5 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> TrainingConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"the recipe {path} is not valid TOML: {error}") from error
     for change in changes:
-        _apply(values, change)
+        set_value(values, change)
     return TrainingConfig.read(values, where=str(path))
-
-
-def _apply(values: dict[str, Any], change: str) -> None:
-    """Set one key, written `table.key=value`; what is no TOML value counts as a string."""
-    key, equals, text = change.partition("=")
-    if not equals:
-        raise ConfigError(f"--set got {change!r}; it takes key=value, for example updates=1000")
-    *tables, name = key.strip().split(".")
-    for table in tables:
-        values = values.setdefault(table, {})
-        if not isinstance(values, dict):
-            raise ConfigError(f"--set {change}: {table!r} is a value, not a table")
-    try:
-        values[name] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        values[name] = text

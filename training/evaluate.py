@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nmt.commands import SetOption, read_search
 from nmt.config import SearchConfig
 from nmt.errors import DataError
 from nmt.package import ModelFolder
@@ -31,12 +32,13 @@ def evaluate(
     url: Annotated[str | None, typer.Option(help="Ask a running service instead.")] = None,
     beam_size: Annotated[int, typer.Option()] = 5,
     length_penalty: Annotated[float, typer.Option()] = 1.0,
+    set_: SetOption = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
     report: Annotated[Path | None, typer.Option(help="Also write a report as one HTML file.")] = None,
 ) -> None:
     """Translate a test set and score it: BLEU, chrF2 and TER with 95 % intervals, BLEU by length, speed."""
     rows = read_test_set(test)
-    search = SearchConfig.read({"beam_size": beam_size, "length_penalty": length_penalty}, where="options")
+    search = read_search({"beam_size": beam_size, "length_penalty": length_penalty}, set_)
     texts = [text for text, _ in rows]
     if url:
         translated, name, seconds = translate_remotely(url, texts, source, target, search)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -9,8 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmt.config import SearchConfig
+from nmt.search.choice import Choice
 from nmt.search.hypothesis import Floats, Hypothesis
 from nmt.search.penalties import final_score, length_penalty
+from nmt.search.rows import Rows
 from nmt.text.tokenizer import BEGIN, END, PAD, UNKNOWN
 
 _NEVER = torch.tensor([PAD, UNKNOWN, BEGIN])
@@ -18,85 +21,78 @@ _IMPOSSIBLE = float("-inf")
 
 
 @dataclass(slots=True)
-class Beams:
+class Beams(Rows):
     """The rows of B sentences, K a sentence. A row whose log-probability is -inf is empty.
 
-    pieces (B, K), the last of each row · log_probs (B, K), of each row so far · and a sentence each (B,): length, the
-    pieces so far · free, the places that no finished hypothesis has taken · shortest and longest, the limits.
+    pieces (B, K), the last of each row · log_probs (B, K), of each row so far · free (B, K): of each group of rows, the
+    places that no finished hypothesis has taken · and a sentence each (B,): length, the pieces so far · shortest and
+    longest, the limits.
     """
 
     pieces: Tensor
     log_probs: Tensor
-    length: Tensor
     free: Tensor
+    length: Tensor
     shortest: Tensor
     longest: Tensor
+    fills: ClassVar = {"pieces": BEGIN, "log_probs": _IMPOSSIBLE, "free": 0}
 
     @classmethod
-    def start(cls, configs: Sequence[SearchConfig], rows: int) -> "Beams":
-        """One live row a sentence, which holds nothing but the start piece."""
-        log_probs = torch.full((len(configs), rows), _IMPOSSIBLE)
-        log_probs[:, 0] = 0.0
+    def start(cls, configs: Sequence[SearchConfig], sources: Sequence[Sequence[int]], rows: int) -> Self:
+        """One live row a group, which holds nothing but the start piece."""
+        limits = [config.lengths(len(source)) for config, source in zip(configs, sources, strict=True)]
+        number = torch.arange(rows)
+        size = torch.tensor([config.group_size for config in configs]).unsqueeze(1)
+        width = torch.tensor([config.width for config in configs]).unsqueeze(1)
+        first = (number % size == 0) & (number < width)
         return cls(
             torch.full((len(configs), rows), BEGIN),
-            log_probs,
+            torch.zeros(len(configs), rows).masked_fill(~first, _IMPOSSIBLE),
+            size * (number < width // size),
             torch.zeros(len(configs), dtype=torch.long),
-            torch.tensor([config.width for config in configs]),
-            torch.tensor([config.min_length for config in configs]),
-            torch.tensor([config.max_length for config in configs]),
+            torch.tensor([shortest for shortest, _ in limits]),
+            torch.tensor([longest for _, longest in limits]),
         )
 
-    def select(self, sentences: Tensor, rows: int) -> "Beams":
-        """The given sentences with `rows` rows each: more rows come empty, fewer must have been empty."""
-        pieces, log_probs = self.pieces[sentences, :rows], self.log_probs[sentences, :rows]
-        extra = rows - pieces.size(1)
-        pieces = torch.nn.functional.pad(pieces, (0, extra), value=BEGIN)
-        log_probs = torch.nn.functional.pad(log_probs, (0, extra), value=_IMPOSSIBLE)
-        return Beams(pieces, log_probs, *(getattr(self, name)[sentences] for name in _A_SENTENCE))
-
-    def join(self, other: "Beams") -> "Beams":
-        """The sentences of both, which have the same number of rows."""
-        return Beams(*(torch.cat([getattr(self, name), getattr(other, name)]) for name in self.__slots__))
-
-    def advance(self, log_probs: Tensor) -> Tensor:
+    def advance(self, log_probs: Tensor, choice: Choice) -> Tensor:
         """Extend the rows by one piece each, in place: log_probs (B, K, V) of the next. Returns the parents (B, K).
 
-        A sentence's best extensions take its free places in the order of their log-probability. One that ends keeps its
+        A group's best extensions take its free places in the order of their log-probability. One that ends keeps its
         place for good (Bahdanau et al. 2015 shrink the beam alike), so a beam of 1 is greedy search, and a beam wide
         enough to hold every hypothesis is exhaustive search. All extensions of a step are equally long, so they can be
         compared without penalties.
         """
-        sentences, rows, vocabulary = log_probs.shape
-        extended = (self.log_probs.unsqueeze(-1) + self._allowed(log_probs)).view(sentences, rows * vocabulary)
-        best, at = extended.topk(rows, dim=-1)
-        parents = at // vocabulary
-        taken = torch.arange(rows) >= self.free.unsqueeze(1)
+        vocabulary = log_probs.size(2)
+        extended = self.log_probs.unsqueeze(-1) + self._allowed(log_probs)
+        best, at = choice(extended, self.length, self.free)
+        taken = choice.place >= self.free.gather(1, choice.group)
         self.pieces = at % vocabulary
         self.log_probs = best.masked_fill(taken, _IMPOSSIBLE)
-        self.length += 1
-        return parents
+        self.length = self.length + 1
+        return at // vocabulary
 
-    def end(self) -> Tensor:
+    def end(self, choice: Choice) -> Tensor:
         """Take the rows that have ended out of the beam, in place. Returns where they are (B, K)."""
         ended = (self.pieces == END) & (self.log_probs > _IMPOSSIBLE)
         self.log_probs = self.log_probs.masked_fill(ended, _IMPOSSIBLE)
-        self.free = self.free - ended.sum(dim=1)
+        self.free = self.free.scatter_add(1, choice.group, -ended.long())
         return ended
 
     def _allowed(self, log_probs: Tensor) -> Tensor:
-        """log_probs (B, K, V) with -inf for pieces that no text has and where the limits of length forbid or force."""
+        """log_probs (B, K, V) with -inf for pieces that no text has and where the limits of length forbid or force.
+
+        A row for which nothing is left may end, whatever forbids it: every sentence gets an answer.
+        """
+        ends = log_probs[..., END].clone()
         log_probs = log_probs.index_fill(2, _NEVER, _IMPOSSIBLE)
         if bool((self.length < self.shortest).any()):
             log_probs[..., END].masked_fill_((self.length < self.shortest).unsqueeze(1), _IMPOSSIBLE)
         full = self.length >= self.longest
         if bool(full.any()):
-            ends = log_probs[..., END].clone()
             log_probs.masked_fill_(full[:, None, None], _IMPOSSIBLE)
-            log_probs[..., END] = ends
+        stuck = log_probs.amax(dim=-1) == _IMPOSSIBLE
+        log_probs[..., END] = ends.where(stuck, log_probs[..., END])
         return log_probs
-
-
-_A_SENTENCE = ("length", "free", "shortest", "longest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +122,16 @@ def trace(frames: Sequence[Frame], ticket: int, row: int, source_size: int, conf
         row = parent
     log_probs = np.diff(np.array(totals[::-1], dtype=np.float32), prepend=np.float32(0))
     attention = np.array(weights[::-1], dtype=np.float32)
-    return Hypothesis(pieces[::-1], log_probs, attention, final_score(float(totals[0]), attention, config))
+    return Hypothesis(pieces[::-1], log_probs, attention, final_score(log_probs, attention, config))
 
 
-def can_still_win(best_live: float, finished: Sequence[Hypothesis], config: SearchConfig) -> bool:
+def can_still_win(best_live: float, longest: int, finished: Sequence[Hypothesis], config: SearchConfig) -> bool:
     """Whether a live row can still enter the n-best list. Exact: a search that stops here has lost nothing.
 
-    A log-probability only falls and a coverage penalty is never positive, so the best that a row can become is its
-    log-probability now over the largest length penalty to come.
+    A log-probability only falls and what penalties add is never positive, so the best that a row can become is its
+    log-probability now over the largest length penalty to come: that of `longest` pieces and the end of sentence.
     """
     if len(finished) < config.n_best:
         return True
     threshold = sorted((hypothesis.score for hypothesis in finished), reverse=True)[config.n_best - 1]
-    return best_live / length_penalty(config.max_length + 1, config) > threshold
+    return best_live / length_penalty(longest + 1, config) > threshold

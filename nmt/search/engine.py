@@ -1,8 +1,10 @@
 """One decode loop for everything: sentences enter and leave a running batch at every step."""
 
+import heapq
+import math
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic
 
@@ -11,7 +13,10 @@ from torch import Tensor
 
 from nmt.config import SearchConfig
 from nmt.search.beam import Beams, Frame, can_still_win, trace
+from nmt.search.choice import Choice
 from nmt.search.hypothesis import Hypothesis
+from nmt.search.queue import Terms, WaitingQueue
+from nmt.search.repetition import Repetition
 from nmt.search.stepper import State, Stepper
 
 Ticket = int
@@ -19,12 +24,16 @@ Ticket = int
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A search that is over: the n best hypotheses, best first, and how long it waited and was decoded."""
+    """A search that is over: the n best hypotheses, best first, and how long it waited and was decoded.
+
+    expired: its deadline came first, and there are no hypotheses.
+    """
 
     ticket: Ticket
     hypotheses: list[Hypothesis]
     queue_seconds: float
     decode_seconds: float
+    expired: bool = False
 
 
 @dataclass(slots=True)
@@ -34,48 +43,65 @@ class _Sentence:
     ticket: Ticket
     source: Sequence[int]
     config: SearchConfig
+    terms: Terms
     submitted: float
-    entered: float = 0.0
+    entered: float = math.inf
     first_frame: int = 0
     finished: list[Hypothesis] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _Pool(Generic[State]):
-    """The sentences that are being decoded, in the order of the rows of `beams` and `state`."""
+    """The sentences that are being decoded, in the order in which all the others hold them."""
 
     sentences: list[_Sentence]
     beams: Beams
+    choice: Choice
+    repetition: Repetition
     state: State
+
+    @property
+    def rows(self) -> int:
+        """Rows a sentence."""
+        return self.beams.pieces.size(1)
 
 
 class Engine(Generic[State]):
     """Searches for the translations of many sentences, with one batched decode step a `step`.
 
-    First come, first served: a sentence enters when `max_rows` rows and `max_memory` padded source pieces allow it, or
-    when the pool is empty. What it becomes does not depend on what else is there. Not thread-safe: one thread drives.
+    A sentence enters when its turn comes (`WaitingQueue`) and `max_rows` rows and `max_memory` padded source pieces
+    allow it, or the pool is empty. What it becomes does not depend on what else is there. Not thread-safe: one thread
+    drives. `clock` gives seconds; deadlines are its times.
     """
 
-    def __init__(self, stepper: Stepper[State], max_rows: int = 320, max_memory: int = 16384) -> None:
-        self._stepper = stepper
+    def __init__(
+        self,
+        stepper: Stepper[State],
+        max_rows: int = 320,
+        max_memory: int = 16384,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._stepper, self._clock = stepper, clock
         self._max_rows, self._max_memory = max_rows, max_memory
-        self._waiting: deque[_Sentence] = deque()
+        self._waiting: WaitingQueue[_Sentence] = WaitingQueue()
+        self._deadlines: list[tuple[float, Ticket]] = []
         self._pool: _Pool[State] | None = None
         self._frames: deque[Frame] = deque()
         self._dropped_frames = 0
         self._next_ticket = 0
 
-    def submit(self, source: Sequence[int], config: SearchConfig) -> Ticket:
+    def submit(self, source: Sequence[int], config: SearchConfig, terms: Terms | None = None) -> Ticket:
         """Queue a sentence, as source pieces. `step` will hand out the ticket with its hypotheses."""
         self._next_ticket += 1
-        self._waiting.append(_Sentence(self._next_ticket, source, config, time.perf_counter()))
-        return self._next_ticket
+        sentence = _Sentence(self._next_ticket, source, config, terms or Terms(), self._clock())
+        self._waiting.put(sentence)
+        if sentence.terms.deadline is not None:
+            heapq.heappush(self._deadlines, (sentence.terms.deadline, sentence.ticket))
+        return sentence.ticket
 
-    def cancel(self, ticket: Ticket) -> None:
-        """Forget a sentence, waiting or half done; its rows are free before the next step."""
-        self._waiting = deque(sentence for sentence in self._waiting if sentence.ticket != ticket)
-        if self._pool:
-            self._keep([i for i, sentence in enumerate(self._pool.sentences) if sentence.ticket != ticket])
+    def cancel(self, *tickets: Ticket) -> None:
+        """Forget sentences, waiting or half done; their rows are free before the next step."""
+        self._drop(set(tickets))
 
     @property
     def busy(self) -> bool:
@@ -89,65 +115,103 @@ class Engine(Generic[State]):
 
     @torch.inference_mode()
     def step(self) -> list[Finished]:
-        """Admit who fits, extend every row by one piece, and return who is done."""
+        """Drop who is late, admit who fits, extend every row by one piece, and return who is done."""
+        late = self._expire()
         self._admit()
         pool = self._pool
         if pool is None:
-            return []
+            return late
         step = self._stepper.step(pool.beams.pieces, pool.state)
-        parents = pool.beams.advance(step.log_probs)
+        parents = pool.beams.advance(pool.repetition.filter(step.log_probs), pool.choice)
+        pool.repetition.follow(parents, pool.beams.pieces)
         self._record(pool, parents, step.weights)
-        self._collect(pool, pool.beams.end())
+        self._collect(pool, pool.beams.end(pool.choice))
         pool.state = self._stepper.select(step.state, torch.arange(len(pool.sentences)), parents)
-        return self._release(pool)
+        return late + self._release(pool)
 
     def run(self) -> Iterator[Finished]:
         """Step until nothing is left."""
         while self.busy:
             yield from self.step()
 
+    def _drop(self, tickets: set[Ticket]) -> list[_Sentence]:
+        """Take sentences out of queue and pool. Returns those that were there."""
+        dropped = [sentence for ticket in tickets if (sentence := self._waiting.remove(ticket))]
+        if self._pool and len(dropped) < len(tickets):
+            dropped += [sentence for sentence in self._pool.sentences if sentence.ticket in tickets]
+            self._keep([i for i, sentence in enumerate(self._pool.sentences) if sentence.ticket not in tickets])
+        return dropped
+
+    def _expire(self) -> list[Finished]:
+        """Let the sentences go whose deadline has passed."""
+        now, late = self._clock(), set[Ticket]()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            late.add(heapq.heappop(self._deadlines)[1])
+        expired = []
+        for sentence in self._drop(late) if late else []:
+            entered = min(now, sentence.entered)
+            expired.append(Finished(sentence.ticket, [], entered - sentence.submitted, now - entered, expired=True))
+        return expired
+
     def _admit(self) -> None:
         """Take from the head of the queue what the budgets allow, and start it as one batch."""
         pool = self._pool
         count = len(pool.sentences) if pool else 0
-        rows = pool.beams.pieces.size(1) if pool else 1
+        rows = pool.rows if pool else 1
         longest = max((len(sentence.source) for sentence in pool.sentences), default=0) if pool else 0
         entering: list[_Sentence] = []
         while self._waiting:
-            sentence = self._waiting[0]
+            sentence = self._waiting.peek()
             rows, longest, count = max(rows, sentence.config.width), max(longest, len(sentence.source)), count + 1
             if count > 1 and (rows * count > self._max_rows or longest * count > self._max_memory):
                 break
-            entering.append(self._waiting.popleft())
+            entering.append(self._waiting.pop())
         if entering:
             self._enter(entering)
 
     def _enter(self, entering: list[_Sentence]) -> None:
-        rows = max(sentence.config.width for sentence in entering)
         pool = self._pool
+        rows = max(sentence.config.width for sentence in entering)
         if pool:
-            rows = max(rows, pool.beams.pieces.size(1))
-            self._widen(pool, rows)
+            rows = max(rows, pool.rows)
+            pool = self._select(pool, list(range(len(pool.sentences))), rows) if rows > pool.rows else pool
         for sentence in entering:
-            sentence.entered = time.perf_counter()
+            sentence.entered = self._clock()
             sentence.first_frame = self._dropped_frames + len(self._frames)
-        state = self._stepper.start([sentence.source for sentence in entering])
-        state = self._stepper.select(state, torch.arange(len(entering)), _first_rows(len(entering), rows))
-        beams = Beams.start([sentence.config for sentence in entering], rows)
-        if pool:
-            sentences = pool.sentences + entering
-            self._pool = _Pool(sentences, pool.beams.join(beams), self._stepper.join(pool.state, state))
-        else:
-            self._pool = _Pool(entering, beams, state)
+        new = self._start(entering, rows)
+        self._pool = self._join(pool, new) if pool else new
 
-    def _widen(self, pool: _Pool[State], rows: int) -> None:
-        """Give every sentence of the pool that many rows; the new ones are empty copies."""
-        before = pool.beams.pieces.size(1)
-        if rows > before:
-            everyone = torch.arange(len(pool.sentences))
-            pool.beams = pool.beams.select(everyone, rows)
-            kept = torch.arange(rows).clamp(max=before - 1).expand(len(everyone), rows)
-            pool.state = self._stepper.select(pool.state, everyone, kept)
+    def _start(self, sentences: list[_Sentence], rows: int) -> _Pool[State]:
+        configs, sources = [s.config for s in sentences], [s.source for s in sentences]
+        first = torch.zeros(len(sentences), rows, dtype=torch.long)
+        return _Pool(
+            sentences,
+            Beams.start(configs, sources, rows),
+            Choice.start(configs, sources, rows),
+            Repetition.start(configs, rows),
+            self._stepper.select(self._stepper.start(sources), torch.arange(len(sentences)), first),
+        )
+
+    def _select(self, pool: _Pool[State], places: list[int], rows: int) -> _Pool[State]:
+        """The sentences at those places, with that many rows; those beyond the present ones are empty copies."""
+        chosen = torch.tensor(places)
+        kept = torch.arange(rows).clamp(max=pool.rows - 1).expand(len(places), rows)
+        return _Pool(
+            [pool.sentences[place] for place in places],
+            pool.beams.select(chosen, rows),
+            pool.choice.select(chosen, rows),
+            pool.repetition.select(chosen, rows),
+            self._stepper.select(pool.state, chosen, kept),
+        )
+
+    def _join(self, pool: _Pool[State], new: _Pool[State]) -> _Pool[State]:
+        return _Pool(
+            pool.sentences + new.sentences,
+            pool.beams.join(new.beams),
+            pool.choice.join(new.choice),
+            pool.repetition.join(new.repetition),
+            self._stepper.join(pool.state, new.state),
+        )
 
     def _record(self, pool: _Pool[State], parents: Tensor, weights: Tensor) -> None:
         places = {sentence.ticket: place for place, sentence in enumerate(pool.sentences)}
@@ -167,19 +231,19 @@ class Engine(Generic[State]):
 
     def _release(self, pool: _Pool[State]) -> list[Finished]:
         """Let the sentences go whose search is over."""
-        best_live = pool.beams.log_probs.max(dim=1).values.tolist()
-        free = pool.beams.free.tolist()
+        best_live, free = pool.beams.log_probs.amax(dim=1).tolist(), pool.beams.free.sum(dim=1).tolist()
+        longest = pool.beams.longest.tolist()
         done: list[Finished] = []
         staying = []
-        now = time.perf_counter()
+        now = self._clock()
         for place, sentence in enumerate(pool.sentences):
-            over = free[place] <= 0 or best_live[place] == float("-inf")
-            if over or not can_still_win(best_live[place], sentence.finished, sentence.config):
+            live = free[place] > 0 and best_live[place] > float("-inf")
+            if live and can_still_win(best_live[place], longest[place], sentence.finished, sentence.config):
+                staying.append(place)
+            else:
                 ranked = sorted(sentence.finished, key=lambda hypothesis: -hypothesis.score)
                 waited, decoded = sentence.entered - sentence.submitted, now - sentence.entered
                 done.append(Finished(sentence.ticket, ranked[: sentence.config.n_best], waited, decoded))
-            else:
-                staying.append(place)
         if done:
             self._keep(staying)
         return done
@@ -190,21 +254,12 @@ class Engine(Generic[State]):
         if pool is None or len(places) == len(pool.sentences):
             return
         sentences = [pool.sentences[place] for place in places]
-        if sentences:
-            rows = min(pool.beams.pieces.size(1), max(sentence.config.width for sentence in sentences))
-            chosen = torch.tensor(places)
-            state = self._stepper.select(pool.state, chosen, torch.arange(rows).expand(len(places), rows))
-            self._pool = _Pool(sentences, pool.beams.select(chosen, rows), state)
-        else:
-            self._pool = None
+        rows = min(pool.rows, max((sentence.config.width for sentence in sentences), default=0))
+        self._pool = self._select(pool, places, rows) if places else None
         oldest = min((s.first_frame for s in sentences), default=self._dropped_frames + len(self._frames))
         while self._dropped_frames < oldest:
             self._frames.popleft()
             self._dropped_frames += 1
-
-
-def _first_rows(sentences: int, rows: int) -> Tensor:
-    return torch.zeros(sentences, rows, dtype=torch.long)
 
 
 def search_all(

@@ -1,6 +1,7 @@
 """How hypotheses of different length, and of different coverage of the source, are compared.
 
-score = log-probability / length penalty + coverage penalty, where the length counts the end of sentence.
+score = log-probability / length penalty + coverage penalty + end penalty, where the length counts the end of sentence.
+Neither of the two that are added is ever positive, on which `nmt.search.beam.can_still_win` relies.
 """
 
 import numpy as np
@@ -30,7 +31,20 @@ def coverage_penalty(weights: Floats, config: SearchConfig) -> float:
     return config.coverage_penalty * float(np.log(covered).sum())
 
 
-def final_score(log_prob: float, weights: Floats, config: SearchConfig) -> float:
-    """The score that hypotheses are ranked by. weights (T, S)."""
-    score = log_prob / length_penalty(len(weights), config)
-    return score + (coverage_penalty(weights, config) if config.coverage_penalty else 0.0)
+def end_penalty(log_probs: Floats, weights: Floats, config: SearchConfig) -> float:
+    """c · S / T · log P(end of sentence); never positive (OpenNMT's end-of-sentence normalization: Klein et al. 2017).
+
+    An end that the model did not expect is most often one that comes too early, and then S / T is large as well.
+    """
+    target_pieces, source_pieces = weights.shape
+    return float(config.end_penalty * source_pieces / target_pieces * log_probs[-1])
+
+
+def final_score(log_probs: Floats, weights: Floats, config: SearchConfig) -> float:
+    """The score that hypotheses are ranked by. log_probs (T,), the end of sentence last · weights (T, S)."""
+    score = float(log_probs.sum()) / length_penalty(len(log_probs), config)
+    if config.coverage_penalty:
+        score += coverage_penalty(weights, config)
+    if config.end_penalty:
+        score += end_penalty(log_probs, weights, config)
+    return score

@@ -141,6 +141,13 @@ def test_a_model_setting_out_of_range_is_named_with_its_value(key: str, value: o
         ("max_length", 1001),
         ("min_length", -1),
         ("min_length", 1001),
+        ("max_length_ratio", 0),
+        ("no_repeat_ngram", 11),
+        ("max_repeats", -1),
+        ("temperature", 0),
+        ("top_p", 1.5),
+        ("top_k", -1),
+        ("seed", -1),
     ],
 )
 def test_a_search_setting_out_of_range_is_named_with_its_value(key: str, value: object) -> None:
@@ -161,7 +168,7 @@ def test_greedy_search_has_one_hypothesis_whatever_the_beam() -> None:
     assert "n_best is 2, but greedy search keeps 1" in refusal(SearchConfig, method="greedy", beam_size=4, n_best=2)
 
 
-@pytest.mark.parametrize(("method", "width"), [("greedy", 1), ("beam", 4)])
+@pytest.mark.parametrize(("method", "width"), [("greedy", 1), ("beam", 4), ("sample", 1)])
 def test_the_width_is_what_search_holds(method: str, width: int) -> None:
     """Greedy search holds one row."""
     assert SearchConfig.read({"method": method, "beam_size": 4}, "here").width == width
@@ -177,6 +184,22 @@ def test_a_least_length_above_the_greatest_is_refused() -> None:
     assert (
         refusal(SearchConfig, min_length=6, max_length=5) == "here.toml: min_length is 6, above max_length, which is 5"
     )
+
+
+def test_a_least_relative_length_above_the_greatest_is_refused() -> None:
+    """As with absolute ones."""
+    assert refusal(SearchConfig, min_length_ratio=1.5, max_length_ratio=1.25) == (
+        "here.toml: min_length_ratio is 1.5, above max_length_ratio, which is 1.25"
+    )
+
+
+@pytest.mark.parametrize("values", [{"method": "sample"}, {"method": "greedy"}, {"beam_size": 5}])
+def test_groups_that_do_not_divide_the_beam_are_refused(values: dict[str, object]) -> None:
+    """And those of a search that has no beam."""
+    message = refusal(SearchConfig, diversity_groups=2, **values)
+
+    assert "diversity_groups is 2 for" in message
+    assert "wanted: a beam, whose size is a multiple of the groups" in message
 
 
 def test_one_length_only_is_allowed() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt import Translator
+from nmt import SearchConfig, Translator
 from nmt.errors import ModelFolderError
 from nmt.package import ModelFolder
 
@@ -53,6 +53,18 @@ def test_translate_writes_the_n_best(tiny_folder: Path) -> None:
 
     assert [row[0] for row in rows] == ["0"] * 3
     assert sorted((float(row[2]) for row in rows), reverse=True) == [float(row[2]) for row in rows]
+
+
+def test_any_setting_of_the_search_can_be_set(tiny_folder: Path) -> None:
+    """The same seed draws the same sample, which is that of the library."""
+    settings = ("--set", "method=sample", "--set", "seed=3", "--set", "temperature=1.5")
+    lines = [
+        nmt("translate", *TO_ENGLISH, "--model", tiny_folder, *settings, stdin="Der Hund.\n").stdout for _ in range(2)
+    ]
+    search = SearchConfig(method="sample", seed=3, temperature=1.5, max_length=8)
+
+    assert lines[0] == lines[1]
+    assert lines[0] == Translator.load(tiny_folder).translate(["Der Hund."], "en", "de", search)[0].text + "\n"
 
 
 def test_score_agrees_with_the_library(tiny_folder: Path) -> None:

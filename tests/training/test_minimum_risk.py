@@ -39,7 +39,7 @@ def model(tokenizer: Tokenizer) -> Seq2Seq:
 def batch(tokenizer: Tokenizer) -> Batch:
     """Some lines, to be copied."""
     batches = Batches(tokenizer.source_ids(LINES[:5], "xx"), tokenizer.target_ids(LINES[:5]), 1000, 100)
-    return batches.batch(batches.epoch(1, 0)[0])
+    return batches.batch(next(batches.epoch(1, 0)))
 
 
 def learn_to_copy(model: Seq2Seq, batch: Batch, updates: int) -> torch.optim.Optimizer:

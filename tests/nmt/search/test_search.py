@@ -38,7 +38,7 @@ def scored(source: Sequence[int], pieces: list[int], config: SearchConfig) -> Hy
     prefixes = [pieces[:i] for i in range(len(pieces))]
     log_probs = np.array([STEPPER.log_probs(source, p)[piece] for p, piece in zip(prefixes, pieces, strict=True)])
     weights = np.array([STEPPER.weights(source, prefix).numpy() for prefix in prefixes])
-    return Hypothesis(pieces, log_probs, weights, final_score(float(log_probs.sum()), weights, config))
+    return Hypothesis(pieces, log_probs, weights, final_score(log_probs, weights, config))
 
 
 configs = st.builds(
@@ -47,6 +47,7 @@ configs = st.builds(
     length_penalty=st.sampled_from([0.0, 0.6, 1.0]),
     length_penalty_form=st.sampled_from(["power", "gnmt"]),
     coverage_penalty=st.sampled_from([0.0, 0.3]),
+    end_penalty=st.sampled_from([0.0, 0.2]),
     max_length=st.integers(3, 6),
     min_length=st.integers(0, 3),
 )

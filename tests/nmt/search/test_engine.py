@@ -1,0 +1,171 @@
+"""The engine under random arrivals: nobody is lost, nobody waits for ever, and neighbours change nothing."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from table import TableState, TableStepper
+from torch import Tensor
+
+from nmt.config import ModelConfig, SearchConfig
+from nmt.model.seq2seq import Seq2Seq
+from nmt.runtime.stepper import ModelStepper
+from nmt.search.engine import Engine, Finished, search_all
+from nmt.search.queue import BULK_SHARE, Terms
+from nmt.search.stepper import Step
+from nmt.text.tokenizer import BEGIN, END
+
+SHORT = SearchConfig(beam_size=2, max_length=3)
+
+
+class Clock:
+    """Time that passes when a test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FastTable(TableStepper):
+    """The same idea as a table, without a network's cost or a loop over rows: what comes next follows from the last
+    piece, the number of pieces, and the source."""
+
+    table = torch.randn(64, 7, 7, generator=torch.Generator().manual_seed(1)).log_softmax(-1)
+
+    def step(self, pieces: Tensor, state: TableState) -> Step[TableState]:
+        """Look up all rows at once."""
+        history = torch.cat([state.history, pieces.unsqueeze(-1)], dim=-1)
+        lengths = (history != BEGIN).sum(-1)
+        keys = torch.tensor([sum(source) for source in state.sources]).unsqueeze(1)
+        longest = max(map(len, state.sources))
+        sizes = torch.tensor([len(source) for source in state.sources])
+        uniform = (torch.arange(longest) < sizes.unsqueeze(1)) / sizes.unsqueeze(1)
+        weights = uniform.unsqueeze(1).expand(*pieces.shape, longest)
+        return Step(self.table[(keys + 7 * lengths) % 64, pieces], weights, TableState(state.sources, history))
+
+
+def test_ten_thousand_requests_at_random_are_each_answered_once() -> None:
+    """Some are cancelled, some expire, the others are answered; in the end no row, frame or place is taken."""
+    rng, clock = random.Random(7), Clock()
+    engine = Engine(FastTable(), max_rows=300, max_memory=1000, clock=clock)
+    waiting, answered, expired, cancelled = set[int](), set[int](), set[int](), set[int]()
+    submitted = 0
+    while submitted < 10_000 or engine.busy:
+        for _ in range(rng.randint(0, min(90, 10_000 - submitted))):
+            config = SearchConfig(beam_size=rng.randint(1, 4), max_length=rng.randint(1, 8))
+            deadline = clock.now + rng.randint(1, 60) if rng.random() < 0.3 else None
+            terms = Terms(rng.choice([None, rng.randint(0, 50)]), rng.choice(["interactive", "bulk"]), deadline)
+            waiting.add(engine.submit([rng.randint(4, 6)] * rng.randint(1, 5) + [END], config, terms))
+            submitted += 1
+        if waiting and rng.random() < 0.3:
+            gone = {rng.choice(sorted(waiting)) for _ in range(3)}
+            engine.cancel(*gone)
+            cancelled, waiting = cancelled | gone, waiting - gone
+        for finished in engine.step():
+            assert finished.ticket in waiting
+            waiting.remove(finished.ticket)
+            assert finished.expired == (finished.hypotheses == [])
+            (expired if finished.expired else answered).add(finished.ticket)
+        clock.now += 1
+
+    assert not waiting
+    assert len(answered) + len(expired) + len(cancelled) == 10_000
+    assert min(map(len, (answered, expired, cancelled))) > 100
+    assert not engine.busy
+    assert engine._frames == type(engine._frames)()
+    assert not any(engine._waiting._lanes.values())
+
+
+def test_a_thousand_sentences_of_a_network_alone_in_batches_and_entering_at_random() -> None:
+    """The same text, and scores to 1e-4."""
+    torch.manual_seed(0)
+    sizes = {"embedding_size": 8, "encoder_size": 8, "decoder_size": 12, "attention_size": 8}
+    model = Seq2Seq(ModelConfig(source_vocabulary=40, target_vocabulary=40, **sizes))
+    with torch.no_grad():
+        model.output.bias[END] += 2
+    stepper, rng = ModelStepper(model), random.Random(3)
+    sources = [[rng.randint(4, 39) for _ in range(rng.randint(1, 9))] + [END] for _ in range(1000)]
+    config = SearchConfig(beam_size=3, max_length=6)
+    alone = [search_all(stepper, [source], config)[0][0] for source in sources]
+    engine, order = Engine(stepper, max_rows=150), rng.sample(range(1000), 1000)
+    tickets, entering = dict[int, int](), dict[int, Finished]()
+    while order or engine.busy:
+        for _ in range(min(len(order), rng.randint(0, 60))):
+            number = order.pop()
+            tickets[engine.submit(sources[number], config)] = number
+        entering |= {tickets[finished.ticket]: finished for finished in engine.step()}
+    batches = [hypotheses[0] for hypotheses in search_all(stepper, sources, config)]
+
+    for number, one in enumerate(alone):
+        for other in (batches[number], entering[number].hypotheses[0]):
+            assert other.pieces == one.pieces
+            assert other.score == pytest.approx(one.score, abs=1e-4)
+            assert np.allclose(other.weights, one.weights, atol=1e-4)
+
+
+@given(large=st.integers(10, 60), small=st.integers(1, 5), before=st.integers(0, 5))
+@settings(max_examples=20)
+def test_a_large_request_cannot_hold_up_a_small_one(large: int, small: int, before: int) -> None:
+    """Of n sentences of the small request, the last enters at most n turns of each other request later."""
+    engine = Engine(FastTable(), max_rows=2)
+    config = SearchConfig(method="greedy", max_length=2)
+    for number in range(large):
+        engine.submit([4, END], config, Terms("large"))
+        if number < before:
+            engine.submit([4, END], config, Terms(number))
+    own = {engine.submit([5, END], config, Terms("small")) for _ in range(small)}
+    done = [finished.ticket for finished in engine.run()]
+    last = max(done.index(ticket) for ticket in own)
+
+    assert last <= small * 2 + before + 2
+
+
+def test_bulk_waits_for_interactive_work_but_is_not_starved() -> None:
+    """One of BULK_SHARE sentences that enter is a bulk one while both wait, and all when only bulk waits."""
+    engine = Engine(FastTable(), max_rows=1)
+    config = SearchConfig(method="greedy", max_length=1)
+    bulk = [engine.submit([4, END], config, Terms("b", "bulk")) for _ in range(6)]
+    interactive = [engine.submit([4, END], config, Terms("i")) for _ in range(9)]
+    kinds = "".join("b" if finished.ticket in bulk else "i" for finished in engine.run())
+
+    assert kinds[: BULK_SHARE * 3] == ("i" * (BULK_SHARE - 1) + "b") * 3
+    assert kinds.count("i") == len(interactive)
+    assert kinds.endswith("bbb")
+
+
+def test_a_wide_search_is_not_overtaken_for_ever() -> None:
+    """Whose turn it is waits for room, and those behind wait with it."""
+    engine = Engine(FastTable(), max_rows=4)
+    narrow = SearchConfig(method="greedy", max_length=4, min_length=4)
+    first = engine.submit([4, END], narrow)
+    engine.step()
+    wide = engine.submit([4, END], SearchConfig(beam_size=4, max_length=2))
+    later = [engine.submit([4, END], narrow) for _ in range(9)]
+    order = [finished.ticket for finished in engine.run()]
+
+    assert order[:2] == [first, wide]
+    assert sorted(order[2:]) == later
+
+
+def test_the_deadline_frees_the_rows_before_the_next_step() -> None:
+    """One that is late in the pool and one that is late in the queue come back expired; who waited enters at once."""
+    clock = Clock()
+    engine = Engine(FastTable(), max_rows=2, clock=clock)
+    long = SearchConfig(beam_size=2, max_length=9, min_length=9)
+    decoding = engine.submit([4, END], long, Terms(deadline=5.0))
+    queued = engine.submit([5, END], long, Terms(deadline=5.0))
+    patient = engine.submit([6, END], SHORT, Terms(deadline=50.0))
+    assert engine.step() == []
+    clock.now = 5.0
+    late = {finished.ticket: finished for finished in engine.step()}
+
+    assert set(late) == {decoding, queued}
+    assert all(finished.expired and not finished.hypotheses for finished in late.values())
+    assert (late[decoding].queue_seconds, late[decoding].decode_seconds) == (0.0, 5.0)
+    assert (late[queued].queue_seconds, late[queued].decode_seconds) == (5.0, 0.0)
+    assert engine.waiting == 0
+    assert [finished.ticket for finished in engine.run()] == [patient]

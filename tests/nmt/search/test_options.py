@@ -1,0 +1,235 @@
+"""Each option of the search keeps its promise, whatever the table says and whoever decodes beside it."""
+
+import math
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from table import TableStepper
+
+from nmt.config import SearchConfig
+from nmt.search.choice import Choice, uniform
+from nmt.search.engine import Engine, search_all
+from nmt.search.hypothesis import Hypothesis
+from nmt.search.penalties import end_penalty, length_penalty
+from nmt.search.repetition import LONGEST_LOOP
+from nmt.text.tokenizer import END
+
+STEPPER = TableStepper()
+sources = st.lists(st.integers(4, 6), min_size=1, max_size=5).map(lambda pieces: [*pieces, END])
+methods = st.sampled_from([{"method": "beam", "beam_size": 4}, {"method": "greedy"}, {"method": "sample", "seed": 5}])
+examples = settings(max_examples=40)
+
+
+def text(hypothesis: Hypothesis) -> list[int]:
+    """The pieces without the end of sentence."""
+    assert hypothesis.pieces[-1] == END
+    return hypothesis.pieces[:-1]
+
+
+@given(source=sources, method=methods, n=st.integers(1, 4))
+@examples
+def test_no_ngram_stands_twice(source: list[int], method: dict[str, object], n: int) -> None:
+    """Not even where the shortest length is out of reach for it: then the translation ends earlier."""
+    config = SearchConfig.model_validate({**method, "no_repeat_ngram": n, "max_length": 14, "min_length": 12})
+    for hypothesis in search_all(STEPPER, [source], config)[0]:
+        pieces = text(hypothesis)
+        ngrams = [tuple(pieces[i : i + n]) for i in range(len(pieces) - n + 1)]
+
+        assert len(set(ngrams)) == len(ngrams)
+
+
+@given(source=sources, method=methods, repeats=st.integers(1, 3))
+@examples
+def test_no_unit_stands_too_often_in_a_row(source: list[int], method: dict[str, object], repeats: int) -> None:
+    """A loop of one to LONGEST_LOOP pieces ends after `max_repeats` rounds."""
+    config = SearchConfig.model_validate({**method, "max_repeats": repeats, "max_length": 20, "min_length": 18})
+    for hypothesis in search_all(STEPPER, [source], config)[0]:
+        pieces = text(hypothesis)
+        for size in range(1, LONGEST_LOOP + 1):
+            for start in range(len(pieces) - size * (repeats + 1) + 1):
+                rounds = [pieces[start + i * size : start + (i + 1) * size] for i in range(repeats + 1)]
+                assert any(one != other for one, other in pairwise(rounds))
+
+
+def test_a_guard_changes_nothing_where_nothing_repeats() -> None:
+    """The same hypotheses as without, when those do not repeat themselves."""
+    plain = SearchConfig(beam_size=4, max_length=6)
+    for source in ([4, 5, END], [6, 6, END], [5, END]):
+        found = search_all(STEPPER, [source], plain)[0][0]
+        if len(set(found.pieces)) == len(found.pieces):
+            guarded = search_all(STEPPER, [source], SearchConfig(beam_size=4, max_length=6, max_repeats=3))[0][0]
+
+            assert guarded.pieces == found.pieces
+
+
+@given(source=sources, method=methods, low=st.floats(0, 2), more=st.floats(0.1, 2), most=st.integers(1, 12))
+@examples
+def test_lengths_keep_within_relative_and_absolute_bounds(
+    source: list[int], method: dict[str, object], low: float, more: float, most: int
+) -> None:
+    """Not longer than the smaller of the upper bounds, and not shorter than the lower ones unless that is longer."""
+    config = SearchConfig.model_validate(
+        {**method, "max_length": most, "min_length_ratio": low, "max_length_ratio": low + more}
+    )
+    longest = min(most, max(1, math.ceil((low + more) * len(source))))
+    shortest = min(longest, math.floor(low * len(source)))
+    for hypothesis in search_all(STEPPER, [source], config)[0]:
+        assert shortest <= len(text(hypothesis)) <= longest
+
+
+@given(source=sources, seed=st.integers(0, 2**63 - 1), count=st.integers(1, 4), others=st.lists(sources, max_size=4))
+@examples
+def test_a_seed_repeats_its_samples_whatever_the_neighbours(
+    source: list[int], seed: int, count: int, others: list[list[int]]
+) -> None:
+    """Alone, and entering a batch of beams and other samples half-way."""
+    config = SearchConfig(method="sample", n_best=count, seed=seed, max_length=6, temperature=1.3)
+    alone = search_all(STEPPER, [source], config)[0]
+    engine = Engine(STEPPER)
+    for number, other in enumerate(others):
+        engine.submit(other, SearchConfig(method="sample" if number % 2 else "beam", max_length=9))
+        engine.step()
+    ticket = engine.submit(source, config)
+    beside = {finished.ticket: finished.hypotheses for finished in engine.run()}[ticket]
+
+    assert len(alone) == count
+    assert [h.pieces for h in beside] == [h.pieces for h in alone]
+    assert [h.score for h in beside] == pytest.approx([h.score for h in alone], abs=1e-4)
+
+
+def draws(scores: torch.Tensor, **options: float) -> list[float]:
+    """How often each piece is drawn, of 4,000 sentences that differ in the seed alone."""
+    count = 4000
+    configs = [SearchConfig.model_validate({"method": "sample", "seed": seed, **options}) for seed in range(count)]
+    choice = Choice.start(configs, [[4, END]] * count, rows=1)
+    zeros = torch.zeros(count, dtype=torch.long)
+    _, at = choice(scores.expand(count, 1, -1), zeros, torch.ones(count, 1, dtype=torch.long))
+    drawn = Counter(at.squeeze(1).tolist())
+    return [drawn[piece] / count for piece in range(len(scores))]
+
+
+SCORES = torch.tensor([0.1, 0.3, 0.05, 0.2, 0.35]).log()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [0.1, 0.3, 0.05, 0.2, 0.35]),
+        ({"temperature": 0.5}, (SCORES / 0.5).softmax(-1).tolist()),
+        ({"temperature": 3.0}, (SCORES / 3).softmax(-1).tolist()),
+        ({"top_k": 2}, [0, 0.3 / 0.65, 0, 0, 0.35 / 0.65]),
+        ({"top_p": 0.6}, [0, 0.3 / 0.65, 0, 0, 0.35 / 0.65]),
+        ({"top_p": 0.7}, [0, 0.3 / 0.85, 0, 0.2 / 0.85, 0.35 / 0.85]),
+        ({"top_p": 1e-9}, [0, 0, 0, 0, 1]),
+        ({"top_k": 3, "top_p": 0.5}, [0, 0.3 / 0.65, 0, 0, 0.35 / 0.65]),
+    ],
+    ids=str,
+)
+def test_samples_follow_the_distribution(options: dict[str, float], expected: list[float]) -> None:
+    """Frequencies are within four standard deviations of the tempered and cut probabilities."""
+    for frequency, wanted in zip(draws(SCORES, **options), expected, strict=True):
+        assert frequency == pytest.approx(wanted, abs=4 * math.sqrt(wanted * (1 - wanted) / 4000))
+
+
+def test_random_numbers_depend_on_seed_step_and_row_alone() -> None:
+    """They are spread over [0, 1), differ from each other, and are the same beside other sentences."""
+    seeds, steps = np.arange(-500, 500), np.arange(1000) % 7
+    numbers = uniform(seeds, steps, 8)
+
+    assert ((numbers >= 0) & (numbers < 1)).all()
+    assert len(np.unique(numbers)) == numbers.size
+    assert abs(numbers.mean() - 0.5) < 0.02
+    assert abs(np.corrcoef(numbers[:, 0], numbers[:, 1])[0, 1]) < 0.1
+    np.testing.assert_array_equal(uniform(seeds[3:4], steps[3:4], 5), numbers[3:4, :5])
+
+
+@given(source=sources)
+@examples
+def test_a_cold_sample_is_greedy(source: list[int]) -> None:
+    """As the temperature falls, the likeliest piece is all that is left; so it does with top_k 1."""
+    greedy = search_all(STEPPER, [source], SearchConfig(method="greedy", max_length=6))[0][0]
+    for options in ({"temperature": 0.001}, {"top_k": 1}):
+        config = SearchConfig.model_validate({"method": "sample", "max_length": 6, **options})
+
+        assert search_all(STEPPER, [source], config)[0][0].pieces == greedy.pieces
+
+
+@given(source=sources, groups=st.sampled_from([2, 3, 6]))
+@examples
+def test_groups_that_cost_each_other_nothing_are_beams_of_their_own(source: list[int], groups: int) -> None:
+    """With penalty 0, each group finds what a beam of its size finds."""
+    alone = SearchConfig(beam_size=6 // groups, n_best=6 // groups, max_length=4, length_penalty=0)
+    several = SearchConfig(
+        beam_size=6, n_best=6, max_length=4, length_penalty=0, diversity_groups=groups, diversity_penalty=0
+    )
+    wanted = {tuple(h.pieces) for h in search_all(STEPPER, [source], alone)[0]}
+    found = search_all(STEPPER, [source], several)[0]
+
+    assert {tuple(h.pieces) for h in found} >= wanted
+
+
+@given(source=sources)
+@examples
+def test_groups_that_cost_each_other_much_begin_differently(source: list[int]) -> None:
+    """Three groups of one: the first pieces of three translations are three, and the first is the greedy one."""
+    config = SearchConfig(beam_size=3, n_best=3, diversity_groups=3, diversity_penalty=10, max_length=5, min_length=2)
+    found = search_all(STEPPER, [source], config)[0]
+    greedy = search_all(STEPPER, [source], SearchConfig(method="greedy", max_length=5, min_length=2))[0][0]
+
+    assert len({h.pieces[0] for h in found}) == 3
+    assert greedy.pieces in [h.pieces for h in found]
+
+
+@given(source=sources, groups=st.sampled_from([1, 2, 4]), others=st.lists(sources, max_size=3))
+@examples
+def test_diverse_search_does_not_see_its_neighbours(source: list[int], groups: int, others: list[list[int]]) -> None:
+    """Text and score beside plain beams of another width are those of the sentence alone."""
+    config = SearchConfig(beam_size=4, n_best=4, diversity_groups=groups, max_length=5, diversity_penalty=1)
+    engine = Engine(STEPPER)
+    for other in others:
+        engine.submit(other, SearchConfig(beam_size=6, max_length=7))
+    ticket = engine.submit(source, config)
+    beside = {finished.ticket: finished.hypotheses for finished in engine.run()}[ticket]
+
+    assert [h.pieces for h in beside] == [h.pieces for h in search_all(STEPPER, [source], config)[0]]
+
+
+@given(source=sources, options=methods, penalty=st.sampled_from([0.0, 0.5, 1.0]))
+@examples
+def test_log_probabilities_are_the_networks_own(source: list[int], options: dict[str, object], penalty: float) -> None:
+    """No option of the choice enters the log-probabilities that a hypothesis reports."""
+    config = SearchConfig.model_validate(
+        {**options, "max_length": 6, "temperature": 2.0, "no_repeat_ngram": 3, "length_penalty": penalty}
+    )
+    for hypothesis in search_all(STEPPER, [source], config)[0]:
+        places = range(len(hypothesis.pieces))
+        expected = [float(STEPPER.log_probs(source, hypothesis.pieces[:i])[hypothesis.pieces[i]]) for i in places]
+
+        np.testing.assert_allclose(hypothesis.log_probs, expected, atol=1e-4)
+        assert hypothesis.score == pytest.approx(sum(expected) / length_penalty(len(expected), config), abs=1e-4)
+
+
+def test_the_end_penalty_weighs_the_end_by_the_lengths() -> None:
+    """c · S / T · log P(end): here 2 · 3 / 2 · -0.5."""
+    weights = np.full((2, 3), 1 / 3, dtype=np.float32)
+    log_probs = np.array([-1, -0.5], dtype=np.float32)
+
+    assert end_penalty(log_probs, weights, SearchConfig(end_penalty=2.0)) == pytest.approx(-1.5)
+
+
+def test_early_stop_never_loses_to_a_full_search() -> None:
+    """The best of a search that may stop early is that of one that cannot, for every form of the penalties."""
+    for seed in range(30):
+        source = [4 + seed % 3, 4 + seed // 3 % 3, 4 + seed // 9 % 3, END]
+        for form, exponent in (("power", 0.0), ("power", 0.5), ("gnmt", 1.0), ("power", 1.5)):
+            shared = {"beam_size": 8, "max_length": 5, "length_penalty_form": form, "length_penalty": exponent}
+            shared |= {"end_penalty": 0.2, "coverage_penalty": 0.1}
+            early = search_all(STEPPER, [source], SearchConfig.model_validate({**shared, "n_best": 1}))[0]
+            full = search_all(STEPPER, [source], SearchConfig.model_validate({**shared, "n_best": 8}))[0]
+
+            assert early[0].score == pytest.approx(full[0].score, abs=1e-6)
