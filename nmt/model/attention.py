@@ -46,18 +46,18 @@ class Attention(nn.Module):
         Returns the context (B, T, M) and the weights (B, T, S), the mean over the heads; weights are 0 where the mask
         is False and sum to 1.
         """
-        scores = self._scores(query, memory.keys)
+        scores = self.compare(self.query(query), memory.keys)
         weights = scores.masked_fill(~memory.mask[:, None, None, :], float("-inf")).softmax(dim=-1)
         batch, size = memory.mask.shape
         values = memory.values.view(batch, size, self.heads, -1).transpose(1, 2)
         context = weights.to(values.dtype) @ values
         return context.transpose(1, 2).flatten(2), weights.mean(dim=1)
 
-    def _scores(self, query: Tensor, keys: Tensor) -> Tensor:
-        """query (B, T, H), keys (B, S, A) → (B, heads, T, S)."""
+    def compare(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """The scores (B, heads, T, S) of projected queries (B, T, A) and keys (B, S, A)."""
         if self.score == "none":
-            return query.new_zeros(len(query), self.heads, query.size(1), keys.size(1))
-        queries, keys = self._split(self.query(query)), self._split(keys)
+            return queries.new_zeros(len(queries), self.heads, queries.size(1), keys.size(1))
+        queries, keys = self._split(queries), self._split(keys)
         if self.score in _TANH:
             energy = self.energy.view(self.heads, 1, -1, 1).to(queries.dtype)
             return (torch.tanh(queries.unsqueeze(3) + keys.unsqueeze(2)) @ energy).squeeze(-1)

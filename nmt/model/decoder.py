@@ -41,7 +41,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.wiring, self.residual, self.depth = config.wiring, config.residual, config.decoder_layers
         size, memory_size = config.decoder_size, config.memory_size
-        self._asking = {"deep": 0, "input_feeding": self.depth - 1}.get(self.wiring)
+        self.asking = {"deep": 0, "input_feeding": self.depth - 1}.get(self.wiring)
         extra = {"deep": 0, "input_feeding": config.embedding_size, "conditional": memory_size}[self.wiring]
         above = size + (memory_size if self.wiring == "deep" else 0)
         sizes = [config.embedding_size + extra] + [above] * (self.depth - 1)
@@ -76,11 +76,11 @@ class Decoder(nn.Module):
 
     def _forward_deep(self, embedded: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor]:
         hidden, cell = state.hidden.squeeze(2), state.cell.squeeze(2)
-        outputs = self._join(0, self.layers[0](embedded, hidden[0], cell[0]), embedded)
+        outputs = self.join(0, self.layers[0](embedded, hidden[0], cell[0]), embedded)
         context, weights = self.attention(outputs, memory)
         for depth in range(1, self.depth):
             inputs = self.layer_dropout(torch.cat([outputs, context], dim=-1))
-            outputs = self._join(depth, self.layers[depth](inputs, hidden[depth], cell[depth]), outputs)
+            outputs = self.join(depth, self.layers[depth](inputs, hidden[depth], cell[depth]), outputs)
         return self._read_out(outputs, context), weights
 
     def step(
@@ -104,20 +104,20 @@ class Decoder(nn.Module):
                 inputs = self.layer_dropout(inputs)
             layer = cast(LSTMLayer, self.layers[depth])
             hidden[depth], cell[depth] = layer.step(inputs, hidden[depth], cell[depth], kept[depth] if kept else None)
-            outputs = self._join(depth, hidden[depth], outputs)
-            if depth == self._asking:
+            outputs = self.join(depth, hidden[depth], outputs)
+            if depth == self.asking:
                 context, weights = self.attention(outputs, memory)
         output = self._read_out(outputs, context)
         return output, weights, DecoderState(torch.stack(hidden), torch.stack(cell), output)
 
-    def _kept(self, state: DecoderState) -> list[Tensor | None]:
-        """What recurrent dropout leaves of each layer's hidden states in a whole sentence."""
-        return [cast(LSTMLayer, layer).kept(hidden) for layer, hidden in zip(self.layers, state.hidden, strict=True)]
-
-    def _join(self, depth: int, outputs: Tensor, below: Tensor) -> Tensor:
+    def join(self, depth: int, outputs: Tensor, below: Tensor) -> Tensor:
         """What leaves a layer: its outputs, normalized, above the first with the shortcut, if the config asks."""
         joined: Tensor = self.norms[depth](outputs + below if depth and self.residual else outputs)
         return joined
+
+    def _kept(self, state: DecoderState) -> list[Tensor | None]:
+        """What recurrent dropout leaves of each layer's hidden states in a whole sentence."""
+        return [cast(LSTMLayer, layer).kept(hidden) for layer, hidden in zip(self.layers, state.hidden, strict=True)]
 
     def _read_out(self, outputs: Tensor, context: Tensor) -> Tensor:
         """The attentional vectors: outputs (B, T, H), context (B, T, M) → (B, T, E)."""

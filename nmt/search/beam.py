@@ -55,7 +55,9 @@ class Beams(Rows):
         )
 
     def advance(self, log_probs: Tensor, choice: Choice) -> Tensor:
-        """Extend the rows by one piece each, in place: log_probs (B, K, V) of the next. Returns the parents (B, K).
+        """Extend the rows by one piece each, in place: log_probs (B, K, V) of the next, which are overwritten.
+
+        Returns the parents (B, K).
 
         A group's best extensions take its free places in the order of their log-probability. One that ends keeps its
         place for good (Bahdanau et al. 2015 shrink the beam alike), so a beam of 1 is greedy search, and a beam wide
@@ -63,8 +65,7 @@ class Beams(Rows):
         compared without penalties.
         """
         vocabulary = log_probs.size(2)
-        extended = self.log_probs.unsqueeze(-1) + self._allowed(log_probs)
-        best, at = choice(extended, self.length, self.free)
+        best, at = choice(self._allowed(log_probs), self.log_probs, self.length, self.free)
         taken = choice.place >= self.free.gather(1, choice.group)
         self.pieces = at % vocabulary
         self.log_probs = best.masked_fill(taken, _IMPOSSIBLE)
@@ -79,12 +80,12 @@ class Beams(Rows):
         return ended
 
     def _allowed(self, log_probs: Tensor) -> Tensor:
-        """log_probs (B, K, V) with -inf for pieces that no text has and where the limits of length forbid or force.
+        """log_probs (B, K, V), overwritten: -inf for pieces that no text has and where a length forbids or forces.
 
         A row for which nothing is left may end, whatever forbids it: every sentence gets an answer.
         """
         ends = log_probs[..., END].clone()
-        log_probs = log_probs.index_fill(2, _NEVER, _IMPOSSIBLE)
+        log_probs.index_fill_(2, _NEVER, _IMPOSSIBLE)
         if bool((self.length < self.shortest).any()):
             log_probs[..., END].masked_fill_((self.length < self.shortest).unsqueeze(1), _IMPOSSIBLE)
         full = self.length >= self.longest

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nmt.config import SearchConfig
 from nmt.search.rows import Rows
+from nmt.search.top import best_extensions
 
 Chosen = tuple[Tensor, Tensor]
 """Log-probabilities (B, K) of the chosen extensions, and where they are (B, K) among the K · V of their sentence."""
@@ -56,13 +57,12 @@ class Choice(Rows):
             (number % own).where(inside, cls.fills["place"]),
         )
 
-    def __call__(self, scores: Tensor, length: Tensor, free: Tensor) -> Chosen:
-        """scores (B, K, V): the log-probability of each extension · length (B,), pieces so far · free (B, K)."""
-        rows = scores.size(1)
+    def __call__(self, log_probs: Tensor, totals: Tensor, length: Tensor, free: Tensor) -> Chosen:
+        """log_probs (B, K, V) of the next pieces · totals (B, K) of the rows · length (B,) so far · free (B, K)."""
         methods = set(self.method.tolist())
         if methods == {BEST}:
-            best, at = scores.flatten(1).topk(rows, dim=-1)
-            return best, at
+            return best_extensions(log_probs, totals)
+        rows, scores = totals.size(1), totals.unsqueeze(-1) + log_probs
         best, at = scores.new_empty(scores.shape[:2]), torch.empty(scores.shape[:2], dtype=torch.long)
         for method in methods:
             which = (self.method == method).nonzero().squeeze(1)

@@ -13,7 +13,7 @@ State = TypeVar("State")
 class Step(Generic[State]):
     """What one decode step gives, for K rows of each of B sentences.
 
-    log_probs (B, K, V) of the next piece · weights (B, K, S), the attention that went into it.
+    log_probs (B, K, V) of the next piece, for search to overwrite · weights (B, K, S), the attention that went into it.
     """
 
     log_probs: Tensor
