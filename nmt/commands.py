@@ -14,12 +14,17 @@ import typer
 
 from nmt.config import SearchConfig, set_value
 from nmt.errors import InputError
+from nmt.runtime.precision import Wanted
 from nmt.translation import TextHypothesis, Translation
 from nmt.translator import AUTO, Translator
 
 _CHUNK = 512  # lines that are decoded together; bounds the memory, whatever the size of the input
 
 ModelOption = Annotated[Path | None, typer.Option("--model", help="Model folder; default: the model in the box.")]
+PrecisionOption = Annotated[
+    Wanted,
+    typer.Option(envvar="NMT_PRECISION", help="Of the products: fp32, bf16, int8, or auto, the fastest here."),
+]
 TargetOption = Annotated[str, typer.Option(help="Language to translate into, such as en.")]
 
 
@@ -45,6 +50,7 @@ def translate(
     coverage_penalty: Annotated[float, typer.Option()] = 0.0,
     max_length: Annotated[int, typer.Option(help="In pieces, a sentence.")] = 200,
     set_: SetOption = None,
+    precision: PrecisionOption = "auto",
     alignments: Annotated[Alignments | None, typer.Option(help="Write them, too.")] = None,
 ) -> None:
     """Translate standard input, line by line, to standard output.
@@ -60,7 +66,7 @@ def translate(
         "max_length": max_length,
     }
     search = read_search(values, set_)
-    translator = Translator.load(model)
+    translator = Translator.load(model, precision)
     for first, lines in _chunks(_stdin()):
         wanted = [line for line in lines if line.strip()]
         done = iter(translator.translate(wanted, target, source, search))

@@ -9,7 +9,8 @@ from nmt.config import SearchConfig
 from nmt.errors import InputError, ModelFolderError, UnknownLanguage
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import PRETRAINED, ModelFolder
-from nmt.runtime.stepper import ModelState, ModelStepper
+from nmt.runtime.precision import Wanted, new_stepper
+from nmt.runtime.stepper import ModelState
 from nmt.scoring.forced import ForcedScore, score_forced
 from nmt.search.engine import Engine, search_all
 from nmt.search.hypothesis import Hypothesis
@@ -28,19 +29,27 @@ class Translator:
     """Translates with one model. `translate` does all; `plan` and `assemble` are its two ends, for those who own the
     engine between them, as the service does."""
 
-    def __init__(self, model: Seq2Seq, tokenizer: Tokenizer, directions: Sequence[Direction]) -> None:
+    def __init__(
+        self, model: Seq2Seq, tokenizer: Tokenizer, directions: Sequence[Direction], precision: Wanted = "fp32"
+    ) -> None:
+        """precision: what to decode in (`nmt.runtime.products`); `auto` takes the fastest on this machine."""
         self.model, self.tokenizer, self.directions = model.eval(), tokenizer, list(directions)
-        self._stepper = ModelStepper(model)
+        self._stepper = new_stepper(model, precision)
 
     @classmethod
-    def load(cls, path: Path | None = None) -> Self:
+    def load(cls, path: Path | None = None, precision: Wanted = "fp32") -> Self:
         """From a model folder; without one, the model in the box."""
-        return cls.from_folder(ModelFolder.load(path or default_model()))
+        return cls.from_folder(ModelFolder.load(path or default_model()), precision)
 
     @classmethod
-    def from_folder(cls, folder: ModelFolder) -> Self:
+    def from_folder(cls, folder: ModelFolder, precision: Wanted = "fp32") -> Self:
         """From a model folder that is in memory already."""
-        return cls(folder.build(), folder.tokenizer, folder.description.directions)
+        return cls(folder.build(), folder.tokenizer, folder.description.directions, precision)
+
+    @property
+    def precision(self) -> str:
+        """What it decodes in."""
+        return self._stepper.precision
 
     def new_engine(self) -> Engine[ModelState]:
         """A decode engine over this model."""

@@ -32,7 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        registry = await run_in_threadpool(Registry.load, settings.models, settings.queue_size)
+        registry = await run_in_threadpool(Registry.load, settings)
         app.state.registry = registry
         yield
         app.state.registry = None

@@ -1,5 +1,6 @@
 """`nmt serve`."""
 
+import logging
 import signal
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ def serve(
         settings = Settings(**{key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
         raise ConfigError(f"settings (NMT_… variables and options): {describe(error, Settings)}") from error
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s:     %(message)s")
     where = f"http://{settings.host}:{settings.port}"
     typer.echo(f"The page: {where}/   The API: {where}/docs   (ready when {where}/readyz says ok)", err=True)
     # uvicorn finishes the accepted work on SIGTERM, then raises the signal once more: that is the end, and a good one.

@@ -10,6 +10,7 @@ from nmt.package import ModelFolder
 from nmt.translator import AUTO, default_model
 from service.engine import DecodeThread
 from service.errors import UnknownModel
+from service.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -37,9 +38,9 @@ class Registry:
         self.models = list(models)
 
     @classmethod
-    def load(cls, folders: Sequence[Path], queue_size: int) -> "Registry":
+    def load(cls, settings: Settings) -> "Registry":
         """Load the folders, or the model in the box, and start their decode threads."""
-        models = [_load(folder, queue_size) for folder in folders or [default_model()]]
+        models = [_load(folder, settings) for folder in settings.models or [default_model()]]
         registry = cls(models)
         for model in models:
             model.decoder.start()
@@ -70,12 +71,12 @@ class Registry:
             model.decoder.stop()
 
 
-def _load(path: Path, queue_size: int) -> ServedModel:
+def _load(path: Path, settings: Settings) -> ServedModel:
     folder = ModelFolder.load(path)
-    translator = Translator.from_folder(folder)
+    translator = Translator.from_folder(folder, settings.precision)
     source, target = translator.directions[0]
     translator.translate(["1"], target, source, SearchConfig(max_length=4))  # the first run of a network is slow
-    _log.info("loaded model %s from %s", folder.description.name, path)
+    _log.info("loaded model %s from %s, to decode in %s", folder.description.name, path, translator.precision)
     description = folder.description
-    decoder = DecodeThread(translator, queue_size)
+    decoder = DecodeThread(translator, settings.queue_size)
     return ServedModel(description.name, description.version, folder.sha256, translator, decoder)

@@ -223,6 +223,7 @@ class ModelReply(ModelName):
 
     directions: list[tuple[str, str]]
     parameters: int
+    precision: str
     default: bool
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nmt.commands import SetOption, read_search
+from nmt.commands import PrecisionOption, SetOption, read_search
 from nmt.config import SearchConfig
 from nmt.errors import DataError
 from nmt.package import ModelFolder
@@ -33,6 +33,7 @@ def evaluate(
     beam_size: Annotated[int, typer.Option()] = 5,
     length_penalty: Annotated[float, typer.Option()] = 1.0,
     set_: SetOption = None,
+    precision: PrecisionOption = "auto",
     json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
     report: Annotated[Path | None, typer.Option(help="Also write a report as one HTML file.")] = None,
 ) -> None:
@@ -43,7 +44,10 @@ def evaluate(
     if url:
         translated, name, seconds = translate_remotely(url, texts, source, target, search)
     else:
-        translated, name, seconds = _translate_here(model or default_model(), texts, source, target, search)
+        folder = ModelFolder.load(model or default_model())
+        translator = Translator.from_folder(folder, precision)
+        translated, seconds = _translate_here(translator, texts, source, target, search)
+        name = f"{folder.description.name} ({translator.precision})"
     references = [own for _, own in rows]
     evaluation = score_translations(texts, [t.text for t in translated], references)
     summary = {**asdict(evaluation), "sentences": len(rows), "seconds": round(seconds, 2), "model": name}
@@ -90,21 +94,15 @@ def _bucket(bucket: LengthBucket) -> str:
 
 
 def _translate_here(
-    path: Path, texts: Sequence[str], source: str, target: str, search: SearchConfig
-) -> tuple[list[Translated], str, float]:
-    """Translate with a model folder. Returns translations, the model's name and the seconds after loading."""
-    folder = ModelFolder.load(path)
-    translator = Translator.from_folder(folder)
+    translator: Translator, texts: Sequence[str], source: str, target: str, search: SearchConfig
+) -> tuple[list[Translated], float]:
+    """Translate with a model in memory. Returns translations and the seconds that it took."""
     started = time.perf_counter()
     done = []
     for first in range(0, len(texts), _CHUNK):
         done += translator.translate(texts[first : first + _CHUNK], target, source, search)
     seconds = time.perf_counter() - started
-    return (
-        [_translated(t.hypotheses[0].text, t.hypotheses[0].alignment()) for t in done],
-        folder.description.name,
-        seconds,
-    )
+    return [_translated(t.hypotheses[0].text, t.hypotheses[0].alignment()) for t in done], seconds
 
 
 def _translated(text: str, alignment: Any) -> Translated:

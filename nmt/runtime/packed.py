@@ -26,7 +26,7 @@ _LARGEST = 22.0
 
 
 class PackedStepper(ModelStepper):
-    """Steps a copy of a `Seq2Seq`'s weights, packed once. The model must be on the CPU; later changes go unseen.
+    """Steps a `Seq2Seq` on the CPU with weights that are packed here, once: when they have changed, make a new one.
 
     In fp32 the numbers are the module's to 1e-5; `nmt.runtime.products` says what the others round.
     """

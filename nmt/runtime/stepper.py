@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from nmt.model.decoder import DecoderState
 from nmt.model.encoder import Memory
 from nmt.model.seq2seq import Seq2Seq
+from nmt.runtime.products import Precision
 from nmt.search.stepper import Step
 from nmt.text.tokenizer import PAD
 
@@ -25,6 +26,8 @@ class ModelState:
 
 class ModelStepper:
     """Steps a `Seq2Seq`. Results come to the CPU, in float32, wherever the network is."""
+
+    precision: Precision = "fp32"
 
     def __init__(self, model: Seq2Seq) -> None:
         self.model = model.eval()

@@ -19,6 +19,7 @@ async def list_models(registry: RegistryDep) -> ModelsReply:
                 **model_name(model).model_dump(),
                 directions=model.translator.directions,
                 parameters=model.parameters,
+                precision=model.translator.precision,
                 default=number == 0,
             )
             for number, model in enumerate(registry.models)

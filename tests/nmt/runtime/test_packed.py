@@ -1,0 +1,162 @@
+"""The packed step against the step of the network it was packed from."""
+
+import itertools
+import logging
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from nmt.config import ModelConfig, SearchConfig
+from nmt.errors import ConfigError
+from nmt.model.seq2seq import Seq2Seq
+from nmt.runtime import precision as precision_module
+from nmt.runtime.memory import keep_freed_memory
+from nmt.runtime.packed import PackedStepper
+from nmt.runtime.precision import new_stepper
+from nmt.runtime.products import Precision, available, pack
+from nmt.runtime.stepper import ModelState, ModelStepper
+from nmt.search.engine import search_all
+from nmt.search.stepper import Step
+from nmt.search.top import best_extensions
+from nmt.text.tokenizer import BEGIN, END
+
+SOURCES = [[5, 6, 7, END], [9, END], [8, 8, 9, 10, 11, END]]
+SIZES = {"embedding_size": 16, "encoder_size": 8, "decoder_size": 16, "attention_size": 8}
+SCORES = ["additive", "dot", "scaled_dot", "general", "concat", "none"]
+WIRINGS = ["deep", "input_feeding", "conditional"]
+EXTRAS = [
+    {},
+    {"attention_heads": 2},
+    {"residual": True, "decoder_layers": 2},
+    {"layer_norm": True},
+    {"tying": "none"},
+]
+
+
+def network(**options: object) -> Seq2Seq:
+    torch.manual_seed(1)
+    return Seq2Seq(ModelConfig.read({"source_vocabulary": 50, "target_vocabulary": 50, **SIZES, **options}, "test"))
+
+
+def steps(stepper: ModelStepper, count: int = 6) -> Iterator[Step[ModelState]]:
+    """Steps with pieces at random, of which one drops a sentence and gives the others three rows."""
+    generator = torch.Generator().manual_seed(2)
+    state, pieces = stepper.start(SOURCES), torch.full((3, 1), BEGIN)
+    for number in range(count):
+        step = stepper.step(pieces, state)
+        yield step
+        state = step.state
+        if number == 2:
+            state = stepper.select(state, torch.tensor([0, 2]), torch.zeros(2, 3, dtype=torch.long))
+        rows = (2, 3) if number >= 2 else (3, 1)
+        pieces = torch.randint(4, 50, rows, generator=generator)
+
+
+def largest_difference(model: Seq2Seq, precision: Precision) -> float:
+    with torch.inference_mode():
+        pairs = list(zip(steps(ModelStepper(model)), steps(PackedStepper(model, precision)), strict=True))
+    return max(
+        float((getattr(one, name) - getattr(two, name)).abs().max())
+        for one, two in pairs
+        for name in ("log_probs", "weights")
+    )
+
+
+@pytest.mark.parametrize(("attention", "wiring"), list(itertools.product(SCORES, WIRINGS)))
+def test_in_fp32_every_step_is_the_networks(attention: str, wiring: str) -> None:
+    """To 1e-5, for every score, wiring, number of heads and layers, with residuals and with normalized layers."""
+    for extra in EXTRAS:
+        assert largest_difference(network(attention=attention, wiring=wiring, **extra), "fp32") < 1e-5, extra
+
+
+@pytest.mark.parametrize(("precision", "close"), [("bf16", 0.03), ("int8", 0.06)])
+def test_narrow_steps_stay_close_to_the_networks(precision: Precision, close: float) -> None:
+    """Log-probabilities and weights of a random network, whose rounding errors add up over the steps."""
+    if precision not in available():
+        pytest.skip(f"torch has no {precision} products for this processor")
+    for wiring, extra in itertools.product(WIRINGS, EXTRAS):
+        assert largest_difference(network(wiring=wiring, **extra), precision) < close, (wiring, extra)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+def test_a_sentence_does_not_depend_on_its_neighbours(precision: Precision) -> None:
+    """In no precision: the same pieces, and scores to 1e-4."""
+    if precision not in available():
+        pytest.skip(f"torch has no {precision} products for this processor")
+    generator = np.random.default_rng(0)
+    sources = [[*generator.integers(4, 50, generator.integers(1, 9)).tolist(), END] for _ in range(100)]
+    stepper, config = PackedStepper(network(), precision), SearchConfig(beam_size=3, max_length=6)
+    together = search_all(stepper, sources, config)
+    for source, (best, *_) in zip(sources, together, strict=True):
+        alone = search_all(stepper, [source], config)[0][0]
+        assert best.pieces == alone.pieces
+        assert best.score == pytest.approx(alone.score, abs=1e-4)
+
+
+@given(shape=st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(2, 3000)), dead=st.integers(0, 3))
+def test_best_extensions_are_those_of_a_full_sort(shape: Sequence[int], dead: int) -> None:
+    """Of blocks of any size, with rows that are empty and pieces that are forbidden."""
+    torch.manual_seed(sum(shape))
+    log_probs, totals = torch.randn(*shape).log_softmax(-1), torch.randn(*shape[:2])
+    log_probs[torch.rand(*shape) < 0.1] = float("-inf")
+    totals[:, :dead] = float("-inf")
+    sums = totals.unsqueeze(-1) + log_probs
+    best, at = best_extensions(log_probs, totals)
+
+    assert torch.equal(best, sums.flatten(1).topk(shape[1]).values)
+    assert torch.equal(best, sums.flatten(1).gather(1, at))
+
+
+def test_an_unbounded_input_is_not_cut_off() -> None:
+    """int8 rounds within [-1, 1] only; what may lie beyond is multiplied in bf16."""
+    inputs, weight = torch.linspace(-9, 9, 64).view(2, 32), torch.linspace(-1, 1, 512).view(16, 32)
+    for precision in available():
+        product = pack(weight, None, precision, bounded=False)(inputs)
+        assert torch.allclose(product, functional.linear(inputs, weight), rtol=0.02, atol=0.1)
+
+
+def test_auto_takes_a_narrower_precision_only_where_it_is_clearly_faster(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And logs what it measured."""
+    seconds = {"fp32": 1.0, "bf16": 0.95, "int8": 0.5}
+    monkeypatch.setattr(precision_module, "available", lambda: ("fp32", "bf16", "int8"))
+    monkeypatch.setattr(precision_module, "PackedStepper", lambda model, precision: FakeSpeed(precision))
+    monkeypatch.setattr(precision_module, "_seconds", lambda stepper: seconds[stepper.precision])
+    with caplog.at_level(logging.INFO):
+        assert new_stepper(network(), "auto").precision == "int8"
+    assert "decoding in int8; a step of 80 rows takes: fp32 1000.00 ms, bf16 950.00 ms" in caplog.text
+    seconds["int8"] = 0.94
+
+    assert new_stepper(network(), "auto").precision == "fp32"
+
+
+class FakeSpeed:
+    """Stands for a stepper whose speed is known."""
+
+    def __init__(self, precision: Precision) -> None:
+        self.precision = precision
+
+
+def test_auto_decodes() -> None:
+    """With what it measures on this very machine."""
+    assert new_stepper(network(), "auto").precision in available()
+
+
+def test_a_precision_that_cannot_be_had_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names those that can."""
+    monkeypatch.setattr(precision_module, "available", lambda: ("fp32",))
+    with pytest.raises(ConfigError, match="'int8' cannot be had on this processor; it has fp32, and auto picks one"):
+        new_stepper(network(), "int8")
+
+
+def test_asking_to_keep_memory_is_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a C library that can, and with one that has no such call."""
+    keep_freed_memory()
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
+    keep_freed_memory()
