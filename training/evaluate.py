@@ -47,7 +47,8 @@ def evaluate(
         folder = ModelFolder.load(model or default_model())
         translator = Translator.from_folder(folder, precision)
         translated, seconds = _translate_here(translator, texts, source, target, search)
-        name = f"{folder.description.name} ({translator.precision})"
+        name = folder.description.name
+        typer.echo(f"decoding in {translator.precision}", err=True)
     references = [own for _, own in rows]
     evaluation = score_translations(texts, [t.text for t in translated], references)
     summary = {**asdict(evaluation), "sentences": len(rows), "seconds": round(seconds, 2), "model": name}
