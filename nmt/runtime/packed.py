@@ -114,7 +114,7 @@ class _PackedAttention:
         weights = scores.masked_fill(~memory.mask[:, None, None, :], float("-inf")).softmax(dim=-1)
         values = memory.values.view(batch, size, self._heads, -1).transpose(1, 2)
         context = (weights @ values).transpose(1, 2).flatten(2).flatten(0, 1)
-        return context, weights.mean(dim=1)
+        return context, weights.mean(dim=1) if self._heads > 1 else weights.squeeze(1)
 
 
 def _table(model: Seq2Seq, first: LSTMLayer) -> Tensor:

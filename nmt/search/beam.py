@@ -14,9 +14,9 @@ from nmt.search.choice import Choice
 from nmt.search.hypothesis import Floats, Hypothesis
 from nmt.search.penalties import final_score, length_penalty
 from nmt.search.rows import Rows
-from nmt.text.tokenizer import BEGIN, END, PAD, UNKNOWN
+from nmt.text.tokenizer import BEGIN, END, PAD
 
-_NEVER = torch.tensor([PAD, UNKNOWN, BEGIN])
+_NEVER = slice(PAD, BEGIN + 1)
 _IMPOSSIBLE = float("-inf")
 
 
@@ -80,19 +80,20 @@ class Beams(Rows):
         return ended
 
     def _allowed(self, log_probs: Tensor) -> Tensor:
-        """log_probs (B, K, V), overwritten: -inf for pieces that no text has and where a length forbids or forces.
+        """log_probs (B, K, V), overwritten: -inf for pad, unknown and begin, and where a length forbids or forces.
 
         A row for which nothing is left may end, whatever forbids it: every sentence gets an answer.
         """
         ends = log_probs[..., END].clone()
-        log_probs.index_fill_(2, _NEVER, _IMPOSSIBLE)
+        log_probs[..., _NEVER] = _IMPOSSIBLE
         if bool((self.length < self.shortest).any()):
             log_probs[..., END].masked_fill_((self.length < self.shortest).unsqueeze(1), _IMPOSSIBLE)
         full = self.length >= self.longest
         if bool(full.any()):
             log_probs.masked_fill_(full[:, None, None], _IMPOSSIBLE)
         stuck = log_probs.amax(dim=-1) == _IMPOSSIBLE
-        log_probs[..., END] = ends.where(stuck, log_probs[..., END])
+        if bool(stuck.any()):
+            log_probs[..., END] = ends.where(stuck, log_probs[..., END])
         return log_probs
 
 

@@ -223,8 +223,9 @@ class Engine(Generic[State]):
 
     def _collect(self, pool: _Pool[State], ended: Tensor) -> None:
         """Trace the hypotheses that ended in this step."""
-        frames = list(self._frames) if bool(ended.any()) else []
-        for place, row in ended.nonzero().tolist():
+        places = ended.nonzero().tolist()
+        frames = list(self._frames) if places else []
+        for place, row in places:
             sentence = pool.sentences[place]
             own = frames[sentence.first_frame - self._dropped_frames :]
             sentence.finished.append(trace(own, sentence.ticket, row, len(sentence.source), sentence.config))

@@ -43,7 +43,7 @@ class Repetition(Rows):
     @property
     def active(self) -> bool:
         """Whether any sentence forbids anything. Where none does, no history is kept."""
-        return bool(self.ngram.any() or self.repeats.any())
+        return bool((self.ngram + self.repeats).any())
 
     def join(self, other: Self) -> Self:
         """The shorter history is filled up in front."""

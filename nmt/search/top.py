@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 _BLOCK = 64
-_FEW = 4096
+_FEW = 16384
 
 
 def best_extensions(log_probs: Tensor, totals: Tensor) -> tuple[Tensor, Tensor]:
