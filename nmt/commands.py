@@ -15,6 +15,7 @@ import typer
 from nmt.config import SearchConfig, set_value
 from nmt.errors import InputError
 from nmt.runtime.precision import Wanted
+from nmt.runtime.threads import an_engine_a_core
 from nmt.translation import TextHypothesis, Translation
 from nmt.translator import AUTO, Translator
 
@@ -66,10 +67,11 @@ def translate(
         "max_length": max_length,
     }
     search = read_search(values, set_)
+    engines = an_engine_a_core()
     translator = Translator.load(model, precision)
     for first, lines in _chunks(_stdin()):
         wanted = [line for line in lines if line.strip()]
-        done = iter(translator.translate(wanted, target, source, search))
+        done = iter(translator.translate(wanted, target, source, search, engines))
         for number, line in enumerate(lines, start=first):
             _write(number, next(done) if line.strip() else None, search, alignments)
 

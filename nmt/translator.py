@@ -56,12 +56,18 @@ class Translator:
         return Engine(self._stepper)
 
     def translate(
-        self, texts: Sequence[str], target: str, source: str = AUTO, search: SearchConfig | None = None
+        self,
+        texts: Sequence[str],
+        target: str,
+        source: str = AUTO,
+        search: SearchConfig | None = None,
+        engines: int = 1,
     ) -> list[Translation]:
         """Translate texts of any length; they are decoded together, and do not influence each other."""
         search = search or SearchConfig()
         jobs = [self.plan(text, source, target) for text in texts]
-        found = iter(search_all(self._stepper, [pieces.ids for job in jobs for pieces in job.sources], search))
+        sources = [pieces.ids for job in jobs for pieces in job.sources]
+        found = iter(search_all(self._stepper, sources, search, engines))
         return [self.assemble(job, [next(found) for _ in job.sources]) for job in jobs]
 
     def plan(self, text: str, source: str, target: str) -> Job:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from nmt import SearchConfig, Translator
 from nmt.errors import DeadlineExceeded, EngineError, EngineStopped, QueueFull
@@ -29,7 +30,7 @@ class Decoded:
 
 @dataclass(eq=False, slots=True)
 class _Request:
-    """Sources that are answered together."""
+    """Sources that one thread answers together."""
 
     sources: Sequence[Sequence[int]]
     search: SearchConfig
@@ -39,31 +40,29 @@ class _Request:
     finished: dict[int, Finished] = field(default_factory=dict)
 
 
-class DecodeThread:
-    """Runs the decode loop of one model. Requests that come while it runs join the batch at its next step."""
+class Decoder:
+    """The decode threads of one model: bounded admission in front of them, and each request dealt out among them."""
 
-    def __init__(self, translator: Translator, queue_size: int) -> None:
-        self._translator, self._queue_size = translator, queue_size
-        self._inbox: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
-        self._engine = translator.new_engine()
-        self._owner: dict[int, _Request] = {}
+    def __init__(self, translator: Translator, queue_size: int, engines: int) -> None:
+        self._queue_size = queue_size
+        self.threads = [DecodeThread(translator) for _ in range(engines)]
         self._pending = 0
         self._seconds_a_request = 0.05
 
     def start(self) -> None:
         """Begin to answer."""
-        self._thread.start()
+        for thread in self.threads:
+            thread.start()
 
     def stop(self) -> None:
         """Finish nothing more: whoever waits gets `EngineStopped`."""
-        self._inbox.put(None)
-        self._thread.join()
+        for thread in self.threads:
+            thread.stop()
 
     @property
     def alive(self) -> bool:
         """Whether requests are answered."""
-        return self._thread.is_alive()
+        return all(thread.alive for thread in self.threads)
 
     async def decode(self, sources: Sequence[Sequence[int]], search: SearchConfig, deadline_seconds: float) -> Decoded:
         """Search for translations of the sources. A caller who stops waiting frees the rows before the next step."""
@@ -73,17 +72,68 @@ class DecodeThread:
             wait = min(30.0, max(1.0, self._pending * self._seconds_a_request))
             raise QueueFull(f"{self._pending} requests are waiting, as many as the queue holds; try again later", wait)
         started = time.perf_counter()
-        request = _Request(sources, search, started + deadline_seconds)
         self._pending += 1
-        self._inbox.put(request)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(request.answer), deadline_seconds)
+            answers = asyncio.gather(*self._deal(sources, search, started + deadline_seconds))
+            return _together(await asyncio.wait_for(answers, deadline_seconds))
         except TimeoutError:
             raise DeadlineExceeded(f"not translated within {deadline_seconds:g} s; send less text at once") from None
         finally:
             self._pending -= 1
             taken = (time.perf_counter() - started) / (self._pending + 1)
             self._seconds_a_request += 0.1 * (taken - self._seconds_a_request)
+
+    def _deal(
+        self, sources: Sequence[Sequence[int]], search: SearchConfig, deadline: float
+    ) -> list[asyncio.Future[Decoded]]:
+        """One source after the other to each thread in turn, beginning with the one that has the least to do."""
+        threads = sorted(self.threads, key=lambda thread: thread.pending)[: len(sources)]
+        parts = [_Request(sources[first :: len(threads)], search, deadline) for first in range(len(threads))]
+        for thread, part in zip(threads, parts, strict=True):
+            thread.put(part)
+        return [asyncio.wrap_future(part.answer) for part in parts]
+
+
+def _together(parts: Sequence[Decoded]) -> Decoded:
+    """The answer to a request from the answers to its parts."""
+    hypotheses = [own for turn in zip_longest(*(part.hypotheses for part in parts)) for own in turn if own is not None]
+    waited = max(part.queue_seconds for part in parts)
+    done = max(part.queue_seconds + part.decode_seconds for part in parts)
+    return Decoded(hypotheses, waited, done - waited)
+
+
+class DecodeThread:
+    """Runs a decode loop. Requests that come while it runs join the batch at its next step."""
+
+    def __init__(self, translator: Translator) -> None:
+        self._translator = translator
+        self._inbox: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
+        self._engine = translator.new_engine()
+        self._owner: dict[int, _Request] = {}
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish nothing more."""
+        self._inbox.put(None)
+        self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        """Whether requests are answered."""
+        return self._thread.is_alive()
+
+    @property
+    def pending(self) -> int:
+        """About how many sentences wait or are being decoded; a request that was not taken in yet counts as one."""
+        return len(self._owner) + self._inbox.qsize()
+
+    def put(self, request: _Request) -> None:
+        """Have a request answered."""
+        self._inbox.put(request)
 
     def _run(self) -> None:
         """The thread: take in what has come, drop what nobody waits for, step; sleep when there is nothing to do."""

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from nmt import SearchConfig, Translator
 from nmt.package import ModelFolder
+from nmt.runtime.threads import an_engine_a_core
 from nmt.translator import AUTO, default_model
-from service.engine import DecodeThread
+from service.engine import Decoder
 from service.errors import UnknownModel
 from service.settings import Settings
 
@@ -23,7 +24,7 @@ class ServedModel:
     version: str
     sha256: str
     translator: Translator
-    decoder: DecodeThread
+    decoder: Decoder
 
     @property
     def parameters(self) -> int:
@@ -40,7 +41,8 @@ class Registry:
     @classmethod
     def load(cls, settings: Settings) -> "Registry":
         """Load the folders, or the model in the box, and start their decode threads."""
-        models = [_load(folder, settings) for folder in settings.models or [default_model()]]
+        engines = an_engine_a_core()
+        models = [_load(folder, settings, engines) for folder in settings.models or [default_model()]]
         registry = cls(models)
         for model in models:
             model.decoder.start()
@@ -71,12 +73,12 @@ class Registry:
             model.decoder.stop()
 
 
-def _load(path: Path, settings: Settings) -> ServedModel:
+def _load(path: Path, settings: Settings, engines: int) -> ServedModel:
     folder = ModelFolder.load(path)
     translator = Translator.from_folder(folder, settings.precision)
     source, target = translator.directions[0]
     translator.translate(["1"], target, source, SearchConfig(max_length=4))  # the first run of a network is slow
     _log.info("loaded model %s from %s, to decode in %s", folder.description.name, path, translator.precision)
     description = folder.description
-    decoder = DecodeThread(translator, settings.queue_size)
+    decoder = Decoder(translator, settings.queue_size, engines)
     return ServedModel(description.name, description.version, folder.sha256, translator, decoder)

@@ -13,6 +13,7 @@ from nmt.commands import PrecisionOption, SetOption, read_search
 from nmt.config import SearchConfig
 from nmt.errors import DataError
 from nmt.package import ModelFolder
+from nmt.runtime.threads import an_engine_a_core
 from nmt.scoring.evaluation import Evaluation, LengthBucket
 from nmt.scoring.evaluation import evaluate as score_translations
 from nmt.scoring.metrics import MetricScore
@@ -44,9 +45,9 @@ def evaluate(
     if url:
         translated, name, seconds = translate_remotely(url, texts, source, target, search)
     else:
-        folder = ModelFolder.load(model or default_model())
+        engines, folder = an_engine_a_core(), ModelFolder.load(model or default_model())
         translator = Translator.from_folder(folder, precision)
-        translated, seconds = _translate_here(translator, texts, source, target, search)
+        translated, seconds = _translate_here(translator, texts, source, target, search, engines)
         name = folder.description.name
         typer.echo(f"decoding in {translator.precision}", err=True)
     references = [own for _, own in rows]
@@ -95,13 +96,13 @@ def _bucket(bucket: LengthBucket) -> str:
 
 
 def _translate_here(
-    translator: Translator, texts: Sequence[str], source: str, target: str, search: SearchConfig
+    translator: Translator, texts: Sequence[str], source: str, target: str, search: SearchConfig, engines: int
 ) -> tuple[list[Translated], float]:
     """Translate with a model in memory. Returns translations and the seconds that it took."""
     started = time.perf_counter()
     done = []
     for first in range(0, len(texts), _CHUNK):
-        done += translator.translate(texts[first : first + _CHUNK], target, source, search)
+        done += translator.translate(texts[first : first + _CHUNK], target, source, search, engines)
     seconds = time.perf_counter() - started
     return [_translated(t.hypotheses[0].text, t.hypotheses[0].alignment()) for t in done], seconds
 

@@ -5,6 +5,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic
 
@@ -264,13 +265,22 @@ class Engine(Generic[State]):
 
 
 def search_all(
-    stepper: Stepper[State], sources: Sequence[Sequence[int]], config: SearchConfig
+    stepper: Stepper[State], sources: Sequence[Sequence[int]], config: SearchConfig, engines: int = 1
 ) -> list[list[Hypothesis]]:
-    """The n best hypotheses of each source, in the order of the sources; those of like length are decoded together."""
-    engine = Engine(stepper)
+    """The n best hypotheses of each source, in the order of the sources; those of like length are decoded together.
+
+    Several engines share the sources, each in a thread: `nmt.runtime.threads` says when that pays.
+    """
     order = sorted(range(len(sources)), key=lambda i: -len(sources[i]))
-    index = {engine.submit(sources[i], config): i for i in order}
     results: list[list[Hypothesis]] = [[] for _ in sources]
-    for finished in engine.run():
-        results[index[finished.ticket]] = finished.hypotheses
+
+    def run(own: Sequence[int]) -> None:
+        engine = Engine(stepper)
+        index = {engine.submit(sources[i], config): i for i in own}
+        for finished in engine.run():
+            results[index[finished.ticket]] = finished.hypotheses
+
+    parts = [order[first::engines] for first in range(min(engines, len(order)))]
+    with ThreadPoolExecutor(max(1, len(parts))) as pool:
+        list(pool.map(run, parts))
     return results

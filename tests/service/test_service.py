@@ -3,7 +3,8 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from nmt import errors as library_errors
 from nmt.errors import EngineError, NmtError
 from nmt.search.engine import Engine
 from service.app import create_app
-from service.engine import DecodeThread
+from service.engine import Decoder
 from service.errors import STATUS, problem_of
 from service.settings import Settings
 
@@ -364,20 +365,19 @@ def test_every_route_stands_with_and_without_the_prefix(client: TestClient) -> N
 def hold_up(client: TestClient) -> threading.Event:
     """Make every decode step wait until the event is set."""
     release = threading.Event()
-    decoder = decoder_of(client)
-    step = decoder._engine.step
-
-    def waiting_step() -> object:
-        release.wait(20)
-        return step()
-
-    decoder._engine.step = waiting_step
+    for thread in decoder_of(client).threads:
+        thread._engine.step = partial(_wait_and, release, thread._engine.step)  # type: ignore[method-assign]
     return release
 
 
-def decoder_of(client: TestClient) -> DecodeThread:
-    """The decode thread of the only model."""
-    decoder: DecodeThread = client.app.state.registry.models[0].decoder  # type: ignore[attr-defined]
+def _wait_and(release: threading.Event, step: Callable[[], object]) -> object:
+    release.wait(20)
+    return step()
+
+
+def decoder_of(client: TestClient) -> Decoder:
+    """The decode threads of the only model."""
+    decoder: Decoder = client.app.state.registry.models[0].decoder  # type: ignore[attr-defined]
     return decoder
 
 
