@@ -8,7 +8,7 @@ BIN := .venv/bin
 # Each of two test processes has one core; more threads would only wait for each other.
 TEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
-.PHONY: serve test test-all test-docker check format bench-train
+.PHONY: serve test test-all test-docker check format bench-train bench-decode
 
 serve: .venv/installed  ## start the service with the model in the box on NMT_HOST:NMT_PORT (127.0.0.1:8000)
 	@exec $(BIN)/nmt serve
@@ -24,6 +24,9 @@ test-docker: .venv/installed  ## build and start the image with a real engine, a
 
 bench-train: .venv/installed  ## how fast training is; PEERS=FOLDER measures JoeyNMT in turn
 	PYTHONPATH=tests/benchmarks $(BIN)/python tests/benchmarks/train.py
+
+bench-decode: .venv/installed  ## how fast decoding is; PEERS=FOLDER measures JoeyNMT and CTranslate2 in turn
+	PYTHONPATH=tests/benchmarks:tests/system $(BIN)/python tests/benchmarks/decode.py
 
 check: .venv/installed  ## style, types, import rules, and what the documents promise
 	$(BIN)/ruff check .

@@ -2,20 +2,13 @@
 
 import os
 import random
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
+from serving import Service, serving
 
 from nmt.config import ModelConfig
 from nmt.model.seq2seq import Seq2Seq
@@ -81,38 +74,6 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class Service:
-    """`nmt serve` as a process of its own."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self.port}"
-
-
-@contextmanager
-def serving(log: Path, *options: str) -> Iterator[Service]:
-    """A service, from ready to ended."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "NMT_PORT": str(port), "NMT_HOST": "127.0.0.1"}
-    command = [sys.executable, "-m", "nmt", "serve", *options]
-    with log.open("w") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
-    service = Service(process, port)
-    try:
-        wait_until_ready(service.url, process, log)
-        yield service
-    finally:
-        process.terminate()
-        process.wait(timeout=40)
-
-
 @pytest.fixture(scope="session")
 def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of `nmt serve` with the model in the box."""
@@ -125,16 +86,3 @@ def own_service(tmp_path: Path, tiny_folder: Path) -> Iterator[Service]:
     """`nmt serve` with the small model, for one test alone."""
     with serving(tmp_path / "log.txt", "--model", str(tiny_folder)) as service:
         yield service
-
-
-def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until `/readyz` says ok; fails with the log if the process ends or takes more than two minutes."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=5) as response:
-                if response.status == 200:
-                    return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    pytest.fail(f"the service did not become ready:\n{log.read_text()}")

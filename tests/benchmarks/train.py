@@ -4,10 +4,7 @@ PEERS is a folder with `setup.sh` and `joeynmt.sh`; what they install goes into 
 it, sentences are made up, as long as those of Multi30k: the speed does not depend on what they say.
 """
 
-import os
-import re
 import resource
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -15,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from figures import report
+from peers import VOCABULARY, Peers, made_up
 from torch.utils.flop_counter import FlopCounterMode
 
 from nmt.config import ModelConfig
@@ -23,7 +21,6 @@ from training.batches import Batches
 from training.config import TrainingConfig
 from training.trainer import Trainer, Work
 
-VOCABULARY = 8000
 ROUNDS = 3
 MODEL = ModelConfig(
     source_vocabulary=VOCABULARY,
@@ -46,7 +43,7 @@ class NeverAsked:
 def main() -> None:
     """Measure and print; ours and the peer take turns, so that a slow moment of the machine hits both."""
     peers = Peers.from_environment()
-    batches = Batches(*(peers.sentences() if peers else made_up(29_000)), batch_pieces=2000, max_pieces=128)
+    batches = Batches(*(peers.sentences("train") if peers else made_up(29_000)), batch_pieces=2000, max_pieces=128)
     rows = list(batches.epoch(seed=1, number=0))
     with tempfile.TemporaryDirectory() as folder:
         config = TrainingConfig(data=Path(folder), warmup_updates=10, decay_updates=10)
@@ -57,7 +54,7 @@ def main() -> None:
     for part in np.array_split(np.arange(len(rows)), ROUNDS):
         ours.append(speed(trainer, batches, [rows[i] for i in part]))
         if peers:
-            theirs.append(peers.speed())
+            theirs.append(peers.training_speed())
     mean = float(np.mean(ours))
     parameters = sum(p.numel() for p in trainer.model.parameters())
     report("train.target_tokens_per_s", mean, "tokens/s", parameters=parameters, rounds=[round(s) for s in ours])
@@ -103,45 +100,6 @@ def product_ceiling(size: int = 2048) -> float:
         torch.mm(left, right)
         best = max(best, 2 * size**3 / (time.perf_counter() - started) / 1e9)
     return best
-
-
-def made_up(count: int) -> tuple[list[list[int]], list[list[int]]]:
-    """Sentences of random pieces; lengths and their correlation are those of Multi30k in a vocabulary of 8,000."""
-    random = np.random.default_rng(0)
-    source = np.clip(random.gamma(9.5, 1.6, count), 4, 60).astype(int)
-    target = np.clip(source * random.normal(1.09, 0.19, count), 4, 60).astype(int)
-    sides = ([random.integers(4, VOCABULARY, n).tolist() for n in lengths] for lengths in (source, target))
-    return next(sides), next(sides)
-
-
-class Peers:
-    """JoeyNMT 2.3, installed by the scripts in a folder."""
-
-    def __init__(self, scripts: Path, work: Path) -> None:
-        self._scripts, self._work = scripts, work
-        if not (work / "data" / "joint.voc").exists():
-            subprocess.run([scripts / "setup.sh", work], check=True, stdout=subprocess.DEVNULL)
-
-    @classmethod
-    def from_environment(cls) -> "Peers | None":
-        """As PEERS and PEERS_WORK say."""
-        scripts = os.environ.get("PEERS")
-        return cls(Path(scripts), Path(os.environ.get("PEERS_WORK") or ".peers").absolute()) if scripts else None
-
-    def sentences(self) -> tuple[list[list[int]], list[list[int]]]:
-        """Multi30k in the peer's own pieces, so that both count the same tokens; a tag and an end as ours have."""
-        import sentencepiece
-
-        pieces = sentencepiece.SentencePieceProcessor(model_file=str(self._work / "data" / "joint.model"))
-        lines = [(self._work / "data" / f"train.{side}").read_text("utf-8").splitlines() for side in ("en", "de")]
-        sources, targets = (pieces.encode(side) for side in lines)
-        return [[4, *ids, 3] for ids in sources], [[*ids, 3] for ids in targets]
-
-    def speed(self) -> float:
-        """Target tokens a second in 60 updates; the first report is left out, which includes the start."""
-        command = [self._scripts / "joeynmt.sh", self._work, "train"]
-        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        return float(np.mean([float(number) for number in re.findall(r"Tokens per Sec: *(\d+)", output)[1:]]))
 
 
 if __name__ == "__main__":

@@ -3,15 +3,8 @@
 import json
 import signal
 import socket
-import subprocess
-from typing import Protocol
 
-
-class Service(Protocol):
-    """What the fixture gives."""
-
-    process: subprocess.Popen[bytes]
-    port: int
+from serving import Service
 
 
 def test_sigterm_finishes_accepted_work_and_ends_with_status_0(own_service: Service) -> None:
