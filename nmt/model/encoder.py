@@ -37,16 +37,18 @@ class Encoder(nn.Module):
         self.residual = config.residual
 
     def forward(self, embedded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """embedded (B, S, E), lengths (B,). Returns the values (B, S, M) and a summary (B, M) of each sentence.
-
-        The summary joins the last state of the forward half and the first of the backward half: each has read all.
-        """
+        """embedded (B, S, E), lengths (B,). Returns the values (B, S, M) and a summary (B, M) of each sentence."""
         order = reversal(lengths, embedded.size(1))
         outputs = embedded
         for depth, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
             inputs = self.dropout(outputs) if depth else outputs
             outputs = layer(inputs, order)
             outputs = norm(outputs + inputs if depth and self.residual else outputs)
-        size = outputs.size(-1) // 2
-        last = outputs[torch.arange(len(lengths), device=lengths.device), lengths - 1, :size]
-        return outputs, torch.cat([last, outputs[:, 0, size:]], dim=-1)
+        return outputs, self.summary(outputs, lengths)
+
+    @staticmethod
+    def summary(values: Tensor, lengths: Tensor) -> Tensor:
+        """The last of the forward half of values (B, S, M) and the first of the backward half: both have read all."""
+        size = values.size(-1) // 2
+        last = values[torch.arange(len(lengths), device=lengths.device), lengths - 1, :size]
+        return torch.cat([last, values[:, 0, size:]], dim=-1)

@@ -14,7 +14,7 @@ from nmt.runtime.products import Precision, available
 from nmt.runtime.stepper import ModelStepper
 from nmt.text.tokenizer import END
 
-Wanted = Literal["auto", "fp32", "bf16", "int8"]
+Wanted = Literal["auto", "fp32", "int8"]
 
 _SENTENCES, _ROWS, _PIECES = 16, 5, 20
 _CLEARLY = 0.9

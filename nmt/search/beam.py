@@ -84,15 +84,13 @@ class Beams(Rows):
 
         A row for which nothing is left may end, whatever forbids it: every sentence gets an answer.
         """
-        ends = log_probs[..., END].clone()
         log_probs[..., _NEVER] = _IMPOSSIBLE
-        if bool((self.length < self.shortest).any()):
-            log_probs[..., END].masked_fill_((self.length < self.shortest).unsqueeze(1), _IMPOSSIBLE)
-        full = self.length >= self.longest
-        if bool(full.any()):
+        short, full = self.length < self.shortest, self.length >= self.longest
+        if bool((short | full).any()):
+            ends = log_probs[..., END].clone()
+            log_probs[..., END].masked_fill_(short.unsqueeze(1), _IMPOSSIBLE)
             log_probs.masked_fill_(full[:, None, None], _IMPOSSIBLE)
-        stuck = log_probs.amax(dim=-1) == _IMPOSSIBLE
-        if bool(stuck.any()):
+            stuck = log_probs.amax(dim=-1) == _IMPOSSIBLE
             log_probs[..., END] = ends.where(stuck, log_probs[..., END])
         return log_probs
 
