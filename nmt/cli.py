@@ -8,7 +8,6 @@ from importlib.metadata import entry_points
 import typer
 
 from nmt.errors import NmtError
-from nmt.runtime.memory import keep_freed_memory
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:
@@ -33,7 +32,6 @@ def build(arguments: Sequence[str]) -> typer.Typer:
 
 def main() -> None:
     """Run the command; an error that we raise on purpose is one line and its exit status, mostly 2."""
-    keep_freed_memory()
     try:
         build(sys.argv[1:])()
     except NmtError as error:

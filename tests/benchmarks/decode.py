@@ -23,7 +23,6 @@ from serving import Service, serving
 
 from nmt.config import ModelConfig, SearchConfig
 from nmt.model.seq2seq import Seq2Seq
-from nmt.runtime.memory import keep_freed_memory
 from nmt.runtime.precision import Precision, new_stepper
 from nmt.runtime.products import available
 from nmt.runtime.threads import an_engine_a_core
@@ -67,7 +66,6 @@ def main() -> None:
 
 def measure(precision: Precision) -> Speeds:
     """Sentences a second, by kind of network, of batch and of search."""
-    keep_freed_memory()
     engines, peers = an_engine_a_core(), Peers.from_environment()
     sources = (peers.sentences("first320") if peers else made_up(SENTENCES))[0]
     small = read_recipe(RECIPE).model

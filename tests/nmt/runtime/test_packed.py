@@ -16,7 +16,6 @@ from nmt.errors import ConfigError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime import precision as precision_module
 from nmt.runtime import products
-from nmt.runtime.memory import keep_freed_memory
 from nmt.runtime.packed import PackedStepper
 from nmt.runtime.precision import new_stepper
 from nmt.runtime.products import Precision, available
@@ -158,10 +157,3 @@ def test_a_precision_that_cannot_be_had_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(precision_module, "available", lambda: ("fp32",))
     with pytest.raises(ConfigError, match="'int8' cannot be had on this processor; it has fp32, and auto picks one"):
         new_stepper(network(), "int8")
-
-
-def test_asking_to_keep_memory_is_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a C library that can, and with one that has no such call."""
-    keep_freed_memory()
-    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
-    keep_freed_memory()
