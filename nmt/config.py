@@ -150,6 +150,9 @@ class SearchConfig(Config):
     top_k: int = Field(0, ge=0, le=100_000, description="samples take one of the k likeliest pieces; 0 takes any")
     top_p: float = Field(1.0, gt=0, le=1, description="samples take one of the fewest pieces that hold this mass")
     seed: int | None = Field(None, ge=0, lt=2**63, description="the same seed draws the same samples")
+    mbr: Literal["none", "chrf", "bleu"] = Field(
+        "none", description="rank all that the search keeps by how like the others they are, by this measure"
+    )
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
@@ -173,6 +176,11 @@ class SearchConfig(Config):
     def width(self) -> int:
         """Rows that the search holds: 1 for greedy search, whatever `beam_size` says; one a sample."""
         return {"greedy": 1, "beam": self.beam_size, "sample": self.n_best}[self.method]
+
+    @property
+    def kept(self) -> int:
+        """Hypotheses that the search hands over: those that are returned, or those to choose them from."""
+        return self.n_best if self.mbr == "none" else self.width
 
     @property
     def group_size(self) -> int:

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
+
+import numpy as np
 
 from nmt.config import SearchConfig
 from nmt.errors import InputError, ModelFolderError, UnknownLanguage
@@ -12,6 +14,7 @@ from nmt.package import PRETRAINED, ModelFolder
 from nmt.runtime.precision import Wanted, new_stepper
 from nmt.runtime.stepper import ModelState
 from nmt.scoring.forced import ForcedScore, score_forced
+from nmt.scoring.risk import Utility, by_expected_utility
 from nmt.search.engine import Engine, search_all
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import final_score
@@ -68,7 +71,7 @@ class Translator:
         jobs = [self.plan(text, source, target) for text in texts]
         sources = [pieces.ids for job in jobs for pieces in job.sources]
         found = iter(search_all(self._stepper, sources, search, engines))
-        return [self.assemble(job, [next(found) for _ in job.sources]) for job in jobs]
+        return [self.assemble(job, [next(found) for _ in job.sources], search) for job in jobs]
 
     def plan(self, text: str, source: str, target: str) -> Job:
         """Find the language, split into sentences, cut into pieces. Raises `InputError` for bad input."""
@@ -83,11 +86,13 @@ class Translator:
         encoded = [self.tokenizer.encode_source(sentence.text, target) for sentence in found]
         return Job(text, source, target, detected, found, encoded)
 
-    def assemble(self, job: Job, found: Sequence[Sequence[Hypothesis]]) -> Translation:
-        """Put the hypotheses of a job's sentences together into those of its text.
+    def assemble(self, job: Job, found: Sequence[Sequence[Hypothesis]], search: SearchConfig) -> Translation:
+        """Put the hypotheses of a job's sentences, as the search found them, together into those of its text.
 
         The n-th alternative of a text takes each sentence's n-th, or its last where it has fewer.
         """
+        if search.mbr != "none":
+            found = [self._by_risk(own, search)[: search.n_best] for own in found]
         count = max((len(hypotheses) for hypotheses in found), default=0)
         ranks = range(max(1, count))
         hypotheses = [self._join(job, [own[min(rank, len(own) - 1)] for own in found]) for rank in ranks]
@@ -124,6 +129,14 @@ class Translator:
         text, starts = sentences.join(job.text, job.sentences, [pieces.text for pieces in decoded])
         parts = zip(job.sources, decoded, chosen, job.sentences, starts, strict=True)
         return TextHypothesis(text, tuple(SentencePart(s, t, h, where.start, at) for s, t, h, where, at in parts))
+
+    def _by_risk(self, hypotheses: Sequence[Hypothesis], search: SearchConfig) -> list[Hypothesis]:
+        """Samples weigh the same; of a beam each hypothesis weighs what the model gives it."""
+        texts = [self.tokenizer.decode(hypothesis.pieces).text for hypothesis in hypotheses]
+        log_probs = np.array([0.0 if search.method == "sample" else own.log_prob for own in hypotheses])
+        weights = np.exp(log_probs - log_probs.max(initial=-np.inf))
+        order = by_expected_utility(texts, weights.tolist(), cast(Utility, search.mbr)) if texts else []
+        return [hypotheses[i] for i in order]
 
     def _check(self, source: str, target: str) -> None:
         self._check_target(target)

@@ -1,6 +1,5 @@
 """`POST /translate`."""
 
-import asyncio
 from collections.abc import Sequence
 
 from fastapi import APIRouter
@@ -51,14 +50,13 @@ async def translate_texts(
     sources = [pieces.ids for job in jobs for pieces in job.sources]
     decoded = await model.decoder.decode(sources, search, deadline_seconds) if sources else Decoded([], 0.0, 0.0)
     found = iter(decoded.hypotheses)
-    outcomes: list[Outcome] = []
-    for plan in plans:
-        if isinstance(plan, Job):
-            outcomes.append(model.translator.assemble(plan, [next(found) for _ in plan.sources]))
-        else:
-            outcomes.append(plan)
-        await asyncio.sleep(0)  # a long list must not hold up the other requests
-    return outcomes, decoded
+
+    def outcome(plan: Job | InputError) -> Outcome:
+        if isinstance(plan, InputError):
+            return plan
+        return model.translator.assemble(plan, [next(found) for _ in plan.sources], search)
+
+    return await run_in_threadpool(lambda: [outcome(plan) for plan in plans]), decoded
 
 
 def _plan(model: ServedModel, text: str, source: str, target: str) -> Job | InputError:

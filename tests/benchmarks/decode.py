@@ -14,6 +14,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -59,8 +60,8 @@ def main() -> None:
         if peers:
             theirs.append({"joeynmt 64": peers.joeynmt(64), "joeynmt 1": peers.joeynmt(1), **peers.transformers()})
     for precision, speeds in ours.items():
-        report_speeds(precision, mean(speeds), mean(theirs) if peers else {})
-    for precision in ours:
+        report_speeds(precision, middle(speeds), middle(theirs) if peers else {})
+    for precision in (*ours, "auto"):
         report_service(precision)
 
 
@@ -87,9 +88,9 @@ def measure(precision: Precision) -> Speeds:
     return speeds
 
 
-def mean(rounds: list[Speeds]) -> Speeds:
-    """Of each figure, over the rounds."""
-    return {name: sum(own[name] for own in rounds) / len(rounds) for name in rounds[0]}
+def middle(rounds: list[Speeds]) -> Speeds:
+    """The median of each figure over the rounds: another user of the machine slows one of them down."""
+    return {name: median(own[name] for own in rounds) for name in rounds[0]}
 
 
 def report_speeds(precision: str, ours: Speeds, theirs: Speeds) -> None:
