@@ -16,7 +16,7 @@ from nmt.package import ModelFolder
 from nmt.runtime.threads import an_engine_a_core
 from nmt.scoring.evaluation import Evaluation, LengthBucket
 from nmt.scoring.evaluation import evaluate as score_translations
-from nmt.scoring.metrics import MetricScore, Tokenization
+from nmt.scoring.metrics import MetricScore
 from nmt.translator import Translator, default_model
 from training.remote import translate_remotely
 from training.report.html import Translated, render
@@ -35,7 +35,6 @@ def evaluate(
     length_penalty: Annotated[float, typer.Option()] = 1.0,
     set_: SetOption = None,
     precision: PrecisionOption = "auto",
-    tokenize: Annotated[Tokenization, typer.Option(help="Of BLEU; none for text that is cut into words.")] = "13a",
     json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
     report: Annotated[Path | None, typer.Option(help="Also write a report as one HTML file.")] = None,
 ) -> None:
@@ -52,7 +51,7 @@ def evaluate(
         name = folder.description.name
         typer.echo(f"decoding in {translator.precision}", err=True)
     references = [own for _, own in rows]
-    evaluation = score_translations(texts, [t.text for t in translated], references, tokenize=tokenize)
+    evaluation = score_translations(texts, [t.text for t in translated], references)
     summary = {**asdict(evaluation), "sentences": len(rows), "seconds": round(seconds, 2), "model": name}
     if report:
         title = f"{source} to {target}: {', '.join(path.name for path in test)}"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
@@ -12,9 +12,6 @@ from sacrebleu.metrics.ter import TER
 from nmt.errors import InputError
 
 BOOTSTRAP_SAMPLES = 1000
-
-Tokenization = Literal["13a", "intl", "char", "zh", "none"]
-"""How sacreBLEU cuts text into words for BLEU; `none` for text that is cut already."""
 
 _HIGHEST = {"BLEU": 100.0, "chrF2": 100.0, "TER": math.inf}
 
@@ -31,10 +28,7 @@ class MetricScore:
 
 
 def corpus_scores(
-    hypotheses: Sequence[str],
-    references: Sequence[Sequence[str]],
-    bootstrap: bool = False,
-    tokenize: Tokenization = "13a",
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]], bootstrap: bool = False
 ) -> dict[str, MetricScore]:
     """`bleu`, `chrf` and `ter` of a test set; a sentence may have any number of references, at least one.
 
@@ -42,7 +36,7 @@ def corpus_scores(
     """
     return {
         name: _corpus_score(metric, hypotheses, references, bootstrap)
-        for name, metric in (("bleu", _bleu(tokenize)), ("chrf", CHRF()), ("ter", TER()))
+        for name, metric in (("bleu", BLEU()), ("chrf", CHRF()), ("ter", TER()))
     }
 
 
@@ -54,16 +48,9 @@ def sentence_scores(hypothesis: str, references: Sequence[str]) -> dict[str, Met
     }
 
 
-def corpus_bleu(
-    hypotheses: Sequence[str], references: Sequence[Sequence[str]], tokenize: Tokenization = "13a"
-) -> MetricScore:
+def corpus_bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> MetricScore:
     """BLEU alone."""
-    return _corpus_score(_bleu(tokenize), hypotheses, references, bootstrap=False)
-
-
-def _bleu(tokenize: Tokenization) -> BLEU:
-    """`force` stops sacreBLEU from warning that text which is meant to be cut already looks cut already."""
-    return BLEU(tokenize=tokenize, force=tokenize == "none")
+    return _corpus_score(BLEU(), hypotheses, references, bootstrap=False)
 
 
 def _corpus_score(
