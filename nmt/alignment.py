@@ -1,22 +1,23 @@
 """From attention between pieces to weights and links between words."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import regex
 
 from nmt.search.hypothesis import Floats
 from nmt.text.tokenizer import Span
 
 Level = Literal["words", "pieces"]
 
-_WORDS = re.compile(
-    r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"  # scripts without spaces: a character is a word
-    r"|\w+(?:[.,'’\-]\w+)*"  # letters and digits, also with a mark inside: don't, 3.50, U-Bahn
-    r"|[^\w\s](?:[\ufe0f\u200d]|(?<=\u200d)[^\w\s])*"  # a sign, or an emoji made of several
+_WORDS = regex.compile(
+    r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]\p{M}*"  # scripts without spaces: a character is a word
+    r"|[\w\p{M}]+(?:[.,'’\-\u200c\u200d][\w\p{M}]+)*"  # letters, digits, marks; a sign inside: don't, 3.50, U-Bahn
+    r"|[^\w\s](?:[\p{M}\u200d]|(?<=\u200d)[^\w\s])*"  # a sign, or an emoji made of several
 )
+_LEAST_LOOKED_AT = 0.1  # a source unit that hardly got any weight must not draw links by its rarity
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,15 @@ class Alignment:
 
     @property
     def links(self) -> list[Link]:
-        """Each target unit with the source unit that weighs most."""
+        """Each target unit with the source unit that it looked at most, compared with what that unit got in all.
+
+        Source units compete: one that every target unit looks at a little, as at the end of a sentence, says little.
+        docs/alignment.md has the error rates of this and of other decisions.
+        """
         if not self.source:
             return []
-        best = self.weights.argmax(axis=1)
+        shares = self.weights / np.maximum(self.weights.sum(axis=0), _LEAST_LOOKED_AT)
+        best = shares.argmax(axis=1)
         return [Link(int(s), t, float(self.weights[t, s])) for t, s in enumerate(best)]
 
     @property

@@ -11,13 +11,15 @@ import typer
 
 from nmt.commands import PrecisionOption, SetOption, read_search
 from nmt.config import SearchConfig
-from nmt.errors import DataError
+from nmt.errors import ConfigError, DataError
 from nmt.package import ModelFolder
 from nmt.runtime.threads import an_engine_a_core
+from nmt.scoring.alignment_error import GoldLinks
 from nmt.scoring.evaluation import Evaluation, LengthBucket
 from nmt.scoring.evaluation import evaluate as score_translations
 from nmt.scoring.metrics import MetricScore
 from nmt.translator import Translator, default_model
+from training.gold_alignments import read_gold_alignments, score_alignments
 from training.remote import translate_remotely
 from training.report.html import Translated, render
 
@@ -37,9 +39,18 @@ def evaluate(
     precision: PrecisionOption = "auto",
     json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
     report: Annotated[Path | None, typer.Option(help="Also write a report as one HTML file.")] = None,
+    gold_alignments: Annotated[
+        Path | None, typer.Option(help="Links of source and first reference, a line each: 0-0 1?2; docs/alignment.md.")
+    ] = None,
 ) -> None:
-    """Translate a test set and score it: BLEU, chrF2 and TER with 95 % intervals, BLEU by length, speed."""
+    """Translate a test set and score it: BLEU, chrF2 and TER with 95 % intervals, BLEU by length, speed.
+
+    With --gold-alignments, also the alignment error rate: how far the links that the model draws between each source
+    and its first reference are from those that people drew.
+    """
     rows = read_test_set(test)
+    pairs = [(text, own[0]) for text, own in rows]
+    gold = _read_gold(gold_alignments, pairs, url)
     search = read_search({"beam_size": beam_size, "length_penalty": length_penalty}, set_)
     texts = [text for text, _ in rows]
     if url:
@@ -53,10 +64,21 @@ def evaluate(
     references = [own for _, own in rows]
     evaluation = score_translations(texts, [t.text for t in translated], references)
     summary = {**asdict(evaluation), "sentences": len(rows), "seconds": round(seconds, 2), "model": name}
+    alignment = score_alignments(translator, pairs, gold, source, target) if gold else None
+    if alignment:
+        summary["alignment"] = asdict(alignment)
     if report:
         title = f"{source} to {target}: {', '.join(path.name for path in test)}"
         report.write_text(render(title, evaluation, rows, translated, seconds, name), encoding="utf-8")
-    print(json.dumps(summary, ensure_ascii=False, indent=2) if json_ else as_text(evaluation, len(rows), seconds, name))
+    if json_:
+        print(json.dumps(summary, ensure_ascii=False, indent=2))
+        return
+    print(as_text(evaluation, len(rows), seconds, name))
+    if alignment:
+        print(
+            f"AER   {100 * alignment.error_rate:5.1f}  "
+            f"precision {100 * alignment.precision:.1f}, recall {100 * alignment.recall:.1f}"
+        )
 
 
 def read_test_set(paths: Sequence[Path]) -> TestSet:
@@ -93,6 +115,12 @@ def _interval(score: MetricScore) -> str:
 def _bucket(bucket: LengthBucket) -> str:
     words = f"{bucket.shortest}-{bucket.longest}" if bucket.longest else f"{bucket.shortest}+"
     return f"{words}: {bucket.bleu:.1f} ({bucket.sentences})"
+
+
+def _read_gold(path: Path | None, pairs: Sequence[tuple[str, str]], url: str | None) -> list[GoldLinks]:
+    if path and url:
+        raise ConfigError("--gold-alignments compares a model folder's alignments; leave out --url, or give --model")
+    return read_gold_alignments(path, pairs) if path else []
 
 
 def _translate_here(

@@ -87,11 +87,15 @@ def test_words_are_found_where_they_stand_and_leave_only_white_space(text: str) 
         ("Die U-Bahn, bitte.", ["Die", "U-Bahn", ",", "bitte", "."]),
         ("日本語です", list("日本語です")),
         ("ok 👩‍👩‍👧 ❤️", ["ok", "👩‍👩‍👧", "❤️"]),
+        ("नमस्ते दुनिया!", ["नमस्ते", "दुनिया", "!"]),
+        ("a\u0323\u0306n cơm", ["a\u0323\u0306n", "cơm"]),
+        ("می\u200cخواهم آب", ["می\u200cخواهم", "آب"]),
+        ("か\u3099く", ["か\u3099", "く"]),
         ("", []),
     ],
 )
 def test_words_are_what_a_reader_takes_for_one(text: str, wanted: list[str]) -> None:
-    """Marks inside a word stay in it, signs stand alone, and scripts without spaces go by character."""
+    """Signs and marks inside a word stay in it, signs stand alone, and scripts without spaces go by character."""
     assert [unit.text for unit in words(text)] == wanted
 
 
@@ -186,14 +190,46 @@ def test_overlaps_are_shares_of_the_piece() -> None:
 
 
 @given(case=cases())
-def test_each_target_unit_is_linked_to_the_source_unit_that_weighs_most(case: tuple[Side, Side, Floats]) -> None:
-    """Links are in the order of the target, one each, with the largest weight of the row."""
+def test_each_target_unit_has_one_link(case: tuple[Side, Side, Floats]) -> None:
+    """Links are in the order of the target, one each, with the weight behind them."""
     alignment = align("words", *case)
     links = alignment.links
 
     if alignment.source:
         assert [link.target for link in links] == list(range(len(alignment.target)))
-        np.testing.assert_allclose([link.weight for link in links], alignment.weights.max(axis=1))
+        assert [link.weight for link in links] == [alignment.weights[link.target, link.source] for link in links]
+
+
+def test_where_all_source_units_got_the_same_the_link_goes_to_the_largest_weight() -> None:
+    """Then there is nothing to compete for."""
+    assert linked([[0.6, 0.4], [0.4, 0.6]]) == [0, 1]
+
+
+def test_a_source_unit_that_everything_looks_at_loses_to_one_that_only_this_looks_at() -> None:
+    """The full stop gets 2.1 in all; what the second target unit gave it is a smaller share than what it gave b."""
+    assert linked([[0.3, 0.0, 0.7], [0.1, 0.4, 0.5], [0.1, 0.0, 0.9]]) == [0, 1, 2]
+
+
+def test_a_source_unit_that_hardly_anything_looked_at_draws_no_link() -> None:
+    """A hundredth of the attention is chance, though it is all that the unit got."""
+    assert linked([[0.99, 0.01], [1.0, 0.0]]) == [0, 0]
+
+
+def linked(weights: list[list[float]]) -> list[int]:
+    """The source unit of each target unit."""
+    source, target = ([Unit("x", 2 * i, 2 * i + 1) for i in range(size)] for size in (len(weights[0]), len(weights)))
+    return [link.source for link in Alignment("words", source, target, floats(weights)).links]
+
+
+@given(parts=st.lists(cases(), min_size=1, max_size=3))
+def test_links_of_a_merged_text_are_those_of_its_sentences(parts: list[tuple[Side, Side, Floats]]) -> None:
+    """What stands in another sentence does not compete."""
+    alignments = [align("words", *part) for part in parts]
+    alone = [link.weight for alignment in alignments for link in alignment.links if link.weight > 0]
+
+    merged = merge("words", [(alignment, 0, 0) for alignment in alignments])
+
+    assert [link.weight for link in merged.links if link.weight > 0] == alone
 
 
 def test_pharaoh_is_source_dash_target_sorted_by_source() -> None:

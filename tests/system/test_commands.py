@@ -174,6 +174,20 @@ def test_evaluate_through_a_service_gives_the_same_scores(service_url: str, tmp_
     assert here["model"] == there["model"]
 
 
+def test_evaluate_compares_alignments_with_gold_ones(tmp_path: Path) -> None:
+    """Rate, precision and recall, as text and as JSON."""
+    rows, links = "Ein Hund schläft.\tA dog is sleeping.\n", "0-0 1-1 2?2 2-3 3-4\n"
+    (tmp_path / "t.tsv").write_text(rows, encoding="utf-8")
+    (tmp_path / "gold").write_text(links, encoding="utf-8")
+    arguments = ("evaluate", tmp_path / "t.tsv", "--source", "de", "--target", "en", "--gold-alignments")
+
+    assert "AER     0.0  precision 100.0, recall 100.0" in nmt(*arguments, tmp_path / "gold").stdout
+    summary = json.loads(nmt(*arguments, tmp_path / "gold", "--json").stdout)
+    assert summary["alignment"] == {"error_rate": 0.0, "precision": 1.0, "recall": 1.0}
+    refused = nmt(*arguments, tmp_path / "gold", "--url", "http://127.0.0.1:9", status=2).stderr
+    assert "--gold-alignments compares a model folder's alignments; leave out --url" in refused
+
+
 def test_the_model_in_the_box_translates_and_is_small() -> None:
     """Both ways, within 30 MB."""
     translator = Translator.load()
