@@ -15,7 +15,7 @@ from nmt.errors import DataError
 from nmt.package import ModelFolder
 from nmt.scoring.evaluation import Evaluation, LengthBucket
 from nmt.scoring.evaluation import evaluate as score_translations
-from nmt.scoring.metrics import MetricScore
+from nmt.scoring.metrics import MetricScore, Tokenization
 from nmt.translator import Translator, default_model
 from training.remote import translate_remotely
 from training.report.html import Translated, render
@@ -33,6 +33,9 @@ def evaluate(
     beam_size: Annotated[int, typer.Option()] = 5,
     length_penalty: Annotated[float, typer.Option()] = 1.0,
     set_: SetOption = None,
+    tokenize: Annotated[
+        Tokenization, typer.Option(help="How BLEU cuts words, as sacreBLEU names it; none: they are cut already.")
+    ] = "13a",
     json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
     report: Annotated[Path | None, typer.Option(help="Also write a report as one HTML file.")] = None,
 ) -> None:
@@ -45,7 +48,7 @@ def evaluate(
     else:
         translated, name, seconds = _translate_here(model or default_model(), texts, source, target, search)
     references = [own for _, own in rows]
-    evaluation = score_translations(texts, [t.text for t in translated], references)
+    evaluation = score_translations(texts, [t.text for t in translated], references, tokenize=tokenize)
     summary = {**asdict(evaluation), "sentences": len(rows), "seconds": round(seconds, 2), "model": name}
     if report:
         title = f"{source} to {target}: {', '.join(path.name for path in test)}"
