@@ -75,6 +75,9 @@ class TrainingConfig(Config):
     )
     scheduled_sampling: float = Field(0.0, ge=0, le=1, description="share of target inputs that the model says itself")
     minimum_risk: MinimumRisk = MinimumRisk()
+    ema_decay: float = Field(
+        0.0, ge=0, lt=1, description="validate, keep and ship the moving average of the weights; 0.999, say; 0: without"
+    )
     clip_norm: float = Field(1.0, gt=0)
     save_every: int = Field(500, ge=1, description="updates between two saves of all that a resume needs")
     model: dict[str, Any] = Field(default_factory=dict)
