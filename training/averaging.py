@@ -1,13 +1,32 @@
-"""Checkpoints that are kept, and their mean."""
+"""Means of weights: over the updates, as training goes on, and over the checkpoints that are kept."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from nmt.model.seq2seq import Seq2Seq
 from training.run_state import Progress, save_tensors
+
+
+class MovingAverage:
+    """A model whose weights are the mean over all updates so far, each counting `decay` times as much as the next.
+
+    After update t that is Σ decayᵗ⁻ⁱ wᵢ / Σ decayᵗ⁻ⁱ, i from 1 to t: an exponential moving average without the pull
+    towards its start (Kingma & Ba 2015, sections 3 and 7.2).
+    """
+
+    def __init__(self, model: Seq2Seq, decay: float) -> None:
+        self.model, self._decay = copy.deepcopy(model).requires_grad_(False), decay
+
+    @torch.no_grad()
+    def add(self, model: Seq2Seq, update: int) -> None:
+        """Take in the weights after update `update`, the first being 1."""
+        share = (1 - self._decay) / (1 - self._decay**update)
+        torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), share)
 
 
 class Checkpoints:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from nmt.config import Config, ModelConfig, SearchConfig, set_value
 from nmt.errors import ConfigError
+from nmt.scoring.metrics import Tokenization
 from nmt.text.tokenizer import Tokenizer
 
 
@@ -18,6 +19,7 @@ class Validation(Config):
     every: int = Field(1000, ge=1, description="updates between two validations")
     sentences: int = Field(500, ge=1, description="of each direction's dev set, evenly spread over it")
     metric: Literal["bleu", "chrf", "loss"] = "bleu"
+    tokenize: Tokenization = Field("13a", description="how BLEU cuts words; `none` for text that is tokenized already")
     patience: int = Field(10, ge=1, description="validations without a better one before the run stops")
     samples: int = Field(4, ge=0, le=50, description="dev sentences a direction whose translations are written down")
     average: int = Field(5, ge=1, le=50, description="checkpoints around the best whose mean becomes the model")
@@ -73,6 +75,9 @@ class TrainingConfig(Config):
     )
     scheduled_sampling: float = Field(0.0, ge=0, le=1, description="share of target inputs that the model says itself")
     minimum_risk: MinimumRisk = MinimumRisk()
+    ema_decay: float = Field(
+        0.0, ge=0, lt=1, description="validate, keep and ship the moving average of the weights; 0.999, say; 0: without"
+    )
     clip_norm: float = Field(1.0, gt=0)
     save_every: int = Field(500, ge=1, description="updates between two saves of all that a resume needs")
     model: dict[str, Any] = Field(default_factory=dict)

@@ -17,7 +17,7 @@ from nmt.runtime.threads import an_engine_a_core
 from nmt.scoring.alignment_error import GoldLinks
 from nmt.scoring.evaluation import Evaluation, LengthBucket
 from nmt.scoring.evaluation import evaluate as score_translations
-from nmt.scoring.metrics import MetricScore
+from nmt.scoring.metrics import MetricScore, Tokenization
 from nmt.translator import Translator, default_model
 from training.gold_alignments import read_gold_alignments, score_alignments
 from training.remote import translate_remotely
@@ -37,6 +37,9 @@ def evaluate(
     length_penalty: Annotated[float, typer.Option()] = 1.0,
     set_: SetOption = None,
     precision: PrecisionOption = "auto",
+    tokenize: Annotated[
+        Tokenization, typer.Option(help="How BLEU cuts words, as sacreBLEU names it; none: they are cut already.")
+    ] = "13a",
     json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
     report: Annotated[Path | None, typer.Option(help="Also write a report as one HTML file.")] = None,
     gold_alignments: Annotated[
@@ -62,7 +65,7 @@ def evaluate(
         name = folder.description.name
         typer.echo(f"decoding in {translator.precision}", err=True)
     references = [own for _, own in rows]
-    evaluation = score_translations(texts, [t.text for t in translated], references)
+    evaluation = score_translations(texts, [t.text for t in translated], references, tokenize=tokenize)
     summary = {**asdict(evaluation), "sentences": len(rows), "seconds": round(seconds, 2), "model": name}
     alignment = score_alignments(translator, pairs, gold, source, target) if gold else None
     if alignment:

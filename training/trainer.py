@@ -15,7 +15,7 @@ from torch import Tensor
 from nmt.errors import Diverged, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from training import ranks
-from training.averaging import Checkpoints
+from training.averaging import Checkpoints, MovingAverage
 from training.batches import Batch, Batches
 from training.config import TrainingConfig
 from training.loggers import Logger, UpdateReport
@@ -57,6 +57,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=0.0, betas=config.adam_betas, weight_decay=config.weight_decay, fused=True
         )
+        self.average = MovingAverage(self.model, config.ema_decay) if config.ema_decay else None
         self.progress = Progress()
         self.checkpoints = Checkpoints(folder / "checkpoints", config.validation.average)
         self._state_path = folder / "checkpoints" / "last.safetensors"
@@ -65,6 +66,11 @@ class Trainer:
         """Whether a request to stop ended the run before its plan did."""
         self._stop = StopRequest()
         self._work = self._remaining_work()
+
+    @property
+    def judged(self) -> Seq2Seq:
+        """What is validated, kept and shipped: the moving average of the weights if the recipe asks for it."""
+        return self.average.model if self.average else self.model
 
     def run(self, stop: StopRequest | None = None) -> Progress:
         """Train to the end of the plan. After a request to stop: finish the update, save, and return."""
@@ -148,6 +154,8 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             self.optimizer.step()
+            if self.average:
+                self.average.add(self.model, self.progress.update)
         self.optimizer.zero_grad(set_to_none=True)
         return UpdateReport(loss_sum / pieces_sum, likelihood_sum / pieces_sum, norm, rate, int(pieces_sum), finite)
 
@@ -181,7 +189,7 @@ class Trainer:
     def _validate(self) -> None:
         """Score the model on the dev set; the first rank does, and the others learn what came of it."""
         if ranks.rank() == 0:
-            result = self._stop.attempt(lambda: self.validator.run(self.model))
+            result = self._stop.attempt(lambda: self.validator.run(self.judged))
             if result:
                 self._take(result)
         self.progress = ranks.from_first(self.progress)
@@ -197,7 +205,7 @@ class Trainer:
             progress.validations_since_best = 0
         else:
             progress.validations_since_best += 1
-        self.checkpoints.add(self.model, progress)
+        self.checkpoints.add(self.judged, progress)
         progress.validated_update = progress.update
         for logger in self.loggers:
             logger.validation(progress, result)
@@ -208,6 +216,8 @@ class Trainer:
         if ranks.rank() > 0:
             return
         tensors = {f"model.{name}": value for name, value in self.model.weights().items()}
+        if self.average:
+            tensors |= {f"average.{name}": value for name, value in self.average.model.weights().items()}
         tensors |= optimizer_tensors(self.optimizer)
         for rank, own in enumerate(states):
             tensors |= {f"random.{name}.{rank}": state for name, state in own.items()}
@@ -218,11 +228,18 @@ class Trainer:
         tensors: dict[str, Tensor] = {}
         if self._state_path.exists():
             tensors, self.progress = load_state(self._state_path)
-            weights = {name.removeprefix("model."): v for name, v in tensors.items() if name.startswith("model.")}
+            weights = _under("model.", tensors)
             self.model.load_weights(weights)
+            if self.average:  # one that was saved without begins at the weights of now
+                self.average.model.load_weights(_under("average.", tensors) or weights)
             restore_optimizer(self.optimizer, tensors)
         _restore_random_states(tensors, self.config.seed + self.progress.update, self.device)
         self.progress = ranks.from_first(self.progress)
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those whose names begin so, without that beginning."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _random_states(device: torch.device) -> dict[str, Tensor]:

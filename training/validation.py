@@ -88,7 +88,7 @@ class Validator:
         for direction, rows in self._dev.items():
             name = "-".join(direction)
             texts, samples[name] = self._translate(translator, direction, rows, self._config.search)
-            scores[name] = corpus_scores(texts, [refs for _, refs in rows])
+            scores[name] = corpus_scores(texts, [refs for _, refs in rows], tokenize=self._config.tokenize)
         return ValidationResult(self._loss(model), scores, samples, self._saturation(model))
 
     def _translate(

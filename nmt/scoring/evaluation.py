@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nmt.errors import InputError
-from nmt.scoring.metrics import MetricScore, corpus_bleu, corpus_scores
+from nmt.scoring.metrics import MetricScore, Tokenization, corpus_bleu, corpus_scores
 
 _EDGES = (5, 10, 15, 20, 30, 40, 60)
 
@@ -30,19 +30,23 @@ class Evaluation:
 
 
 def evaluate(
-    sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[Sequence[str]], bootstrap: bool = True
+    sources: Sequence[str],
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    bootstrap: bool = True,
+    tokenize: Tokenization = "13a",
 ) -> Evaluation:
     """Score translations of `sources` against one or several references each."""
     if len(sources) != len(hypotheses):
         raise InputError(
             f"there are {len(sources)} sources for {len(hypotheses)} translations; one each is wanted", "sources"
         )
-    scores = corpus_scores(hypotheses, references, bootstrap)
+    scores = corpus_scores(hypotheses, references, bootstrap, tokenize)
     lengths = [max(1, len(source.split())) for source in sources]  # an empty source is among the shortest
     buckets = []
     for low, high in zip((0, *_EDGES), (*_EDGES, None), strict=True):
         rows = [i for i, length in enumerate(lengths) if length > low and (high is None or length <= high)]
         if rows:
-            bleu = corpus_bleu([hypotheses[i] for i in rows], [references[i] for i in rows])
+            bleu = corpus_bleu([hypotheses[i] for i in rows], [references[i] for i in rows], tokenize)
             buckets.append(LengthBucket(low + 1, high, len(rows), bleu.score))
     return Evaluation(scores["bleu"], scores["chrf"], scores["ter"], buckets)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
@@ -12,6 +12,12 @@ from sacrebleu.metrics.ter import TER
 from nmt.errors import InputError
 
 BOOTSTRAP_SAMPLES = 1000
+
+Tokenization = Literal["13a", "intl", "char", "zh", "none"]
+"""How BLEU cuts text into words, by sacreBLEU's names: those that need nothing more installed or downloaded.
+
+`none` is for text that is tokenized already, as in papers that give tokenized BLEU. chrF2 and TER know no words of it.
+"""
 
 _HIGHEST = {"BLEU": 100.0, "chrF2": 100.0, "TER": math.inf}
 
@@ -28,7 +34,10 @@ class MetricScore:
 
 
 def corpus_scores(
-    hypotheses: Sequence[str], references: Sequence[Sequence[str]], bootstrap: bool = False
+    hypotheses: Sequence[str],
+    references: Sequence[Sequence[str]],
+    bootstrap: bool = False,
+    tokenize: Tokenization = "13a",
 ) -> dict[str, MetricScore]:
     """`bleu`, `chrf` and `ter` of a test set; a sentence may have any number of references, at least one.
 
@@ -36,7 +45,7 @@ def corpus_scores(
     """
     return {
         name: _corpus_score(metric, hypotheses, references, bootstrap)
-        for name, metric in (("bleu", BLEU()), ("chrf", CHRF()), ("ter", TER()))
+        for name, metric in (("bleu", _bleu(tokenize)), ("chrf", CHRF()), ("ter", TER()))
     }
 
 
@@ -48,9 +57,16 @@ def sentence_scores(hypothesis: str, references: Sequence[str]) -> dict[str, Met
     }
 
 
-def corpus_bleu(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> MetricScore:
+def corpus_bleu(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]], tokenize: Tokenization = "13a"
+) -> MetricScore:
     """BLEU alone."""
-    return _corpus_score(BLEU(), hypotheses, references, bootstrap=False)
+    return _corpus_score(_bleu(tokenize), hypotheses, references, bootstrap=False)
+
+
+def _bleu(tokenize: Tokenization) -> BLEU:
+    """Without sacreBLEU's warning about text that looks tokenized where that is what was asked for."""
+    return BLEU(tokenize=tokenize, force=tokenize == "none")
 
 
 def _corpus_score(

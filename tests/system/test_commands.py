@@ -123,6 +123,7 @@ attention_size = 8
 [validation]
 every = 6
 sentences = 4
+tokenize = "none"
 search = {{ beam_size = 2, max_length = 12 }}
 [card]
 data = "Made up for a test."
@@ -147,12 +148,14 @@ data = "Made up for a test."
     card = (model / "README.md").read_text()
     assert "Made up for a test." in card
     assert "| test | yy-xx |" in card
+    assert "tok:none" in card
     assert ModelFolder.load(model).description.directions == [("xx", "yy"), ("yy", "xx")]
     report = tmp_path / "report.html"
     test = (tmp_path / "data" / "test.xx-yy.tsv", "--source", "xx", "--target", "yy", "--model", model)
-    summary = json.loads(nmt("evaluate", *test, "--json", "--report", report).stdout)
+    summary = json.loads(nmt("evaluate", *test, "--tokenize", "intl", "--json", "--report", report).stdout)
     assert {"bleu", "chrf", "ter", "sentences", "seconds", "model", "by_length"} <= summary.keys()
     assert {"score", "signature", "low", "high"} == summary["bleu"].keys()
+    assert "tok:intl" in summary["bleu"]["signature"]
     assert summary["sentences"] == 20
     assert "<svg" in report.read_text()
     assert "http" not in report.read_text().replace("http-equiv", "")

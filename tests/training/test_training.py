@@ -14,7 +14,7 @@ from small_run import V, small_run
 from nmt.config import ModelConfig
 from nmt.errors import ConfigError, TrainingError
 from nmt.text.tokenizer import PAD
-from training.averaging import Checkpoints, around
+from training.averaging import Checkpoints, MovingAverage, around
 from training.batches import Batches
 from training.config import TrainingConfig, read_recipe
 from training.run_state import Progress, load_state, save_state, write_atomically
@@ -172,6 +172,48 @@ def test_the_mean_of_checkpoints_is_their_mean_and_what_is_out_of_reach_is_delet
     assert progress.kept == [1, 2, 3, 4]
     assert sorted((tmp_path / "c").iterdir()) == [checkpoints.path(update) for update in (1, 2, 3, 4)]
     assert checkpoints.mean([1, 4])["decoder.readout.bias"].unique().tolist() == [3.5]
+
+
+def test_the_moving_average_is_the_weighted_mean_of_all_updates(tmp_path: Path) -> None:
+    """After each update Σ decayᵗ⁻ⁱ wᵢ / Σ decayᵗ⁻ⁱ: nothing is left of the weights that the run began with."""
+    model = small_run(tmp_path).model
+    model.decoder.readout.bias.data.fill_(1e6)
+    average, values = MovingAverage(model, 0.8), [3.0, -1.0, 0.5, 7.0]
+    for update, value in enumerate(values, start=1):
+        model.decoder.readout.bias.data.fill_(value)
+        average.add(model, update)
+        powers = [0.8 ** (update - i) for i in range(1, update + 1)]
+        expected = sum(p * v for p, v in zip(powers, values, strict=False)) / sum(powers)
+
+        assert average.model.decoder.readout.bias.unique().tolist() == [pytest.approx(expected)]
+
+
+def test_the_moving_average_is_validated_and_kept_but_not_trained(tmp_path: Path) -> None:
+    """The weights of the run are those of a run without; its checkpoints are the mean of them."""
+    seen: list[torch.Tensor] = []
+    plain = small_run(tmp_path / "plain", updates=6)
+    plain.optimizer.register_step_post_hook(lambda *_: seen.append(plain.model.decoder.readout.weight.detach().clone()))
+    plain.run()
+    averaged = small_run(tmp_path / "ema", updates=6, ema_decay=0.5)
+    averaged.run()
+    powers = [0.5 ** (6 - i) for i in range(1, 7)]
+    expected = sum(power * weight for power, weight in zip(powers, seen, strict=True)) / sum(powers)
+    kept = averaged.checkpoints.load(6)
+
+    assert all(torch.equal(own, averaged.model.weights()[name]) for name, own in plain.model.weights().items())
+    assert torch.allclose(kept["decoder.readout.weight"], expected, atol=1e-6)
+    averaged.model.load_weights(averaged.checkpoints.load(averaged.progress.best_update))
+    assert averaged.progress.best_score == pytest.approx(-averaged.validator.run(averaged.model).loss)
+
+
+def test_a_moving_average_that_begins_in_the_middle_of_a_run_begins_at_its_weights(tmp_path: Path) -> None:
+    """A recipe may ask for it when the run goes on."""
+    small_run(tmp_path, updates=6).run()
+    run = small_run(tmp_path, updates=6, ema_decay=0.9)
+    run._resume()
+
+    assert run.judged is not run.model
+    assert all(torch.equal(own, run.model.weights()[name]) for name, own in run.judged.weights().items())
 
 
 def test_around_takes_the_nearest_and_prefers_the_later() -> None:

@@ -84,10 +84,10 @@ SAMPLING = {"subword_sampling": 0.4, "batch_pieces": 60}
 CASES = [
     ({"accumulate": 3}, (1, 5, 19, 30)),
     ({"threads": 2, "accumulate": 2, **SAMPLING}, (3, 16)),
-    ({"accumulate": 2, "ranks": 2}, (3,)),
+    ({"accumulate": 2, "ranks": 2, "ema_decay": 0.9}, (3,)),
 ]
 ALL_CASES = [
-    ({"accumulate": 3, **SAMPLING, **how}, random.Random(0).sample(range(1, 36), 20))
+    ({"accumulate": 3, "ema_decay": 0.9, **SAMPLING, **how}, random.Random(0).sample(range(1, 36), 20))
     for how in ({}, {"threads": 2}, {"ranks": 2})
 ]
 

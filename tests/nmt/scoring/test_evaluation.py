@@ -60,6 +60,17 @@ def test_the_whole_is_scored_as_a_corpus(bootstrap: bool) -> None:
     )
 
 
+def test_the_tokenization_that_is_asked_for_is_used_throughout() -> None:
+    """For the whole and for each length."""
+    sources, hypotheses, references = made_up([3, 8, 21])
+    texts = [text + "!" for text in hypotheses]
+
+    evaluation = evaluate(sources, texts, references, bootstrap=False, tokenize="none")
+
+    assert evaluation.bleu == corpus_bleu(texts, references, "none")
+    assert evaluation.by_length[0].bleu == corpus_bleu(texts[:1], references[:1], "none").score
+
+
 def test_sources_that_are_not_as_many_as_translations_are_refused() -> None:
     """Lengths would be those of other sentences; the message gives both counts."""
     sources, hypotheses, references = made_up([3, 8, 21])

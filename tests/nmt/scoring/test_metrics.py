@@ -1,5 +1,7 @@
 """Scores are sacreBLEU's own, for any number of references, with intervals that make sense."""
 
+from typing import get_args
+
 import pytest
 import sacrebleu
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
 from nmt.errors import InputError
-from nmt.scoring.metrics import corpus_bleu, corpus_scores, sentence_scores
+from nmt.scoring.metrics import Tokenization, corpus_bleu, corpus_scores, sentence_scores
 
 HYPOTHESES = [
     "The cat sat on the mat and looked at the dog.",
@@ -70,6 +72,28 @@ def test_a_score_says_how_it_was_computed(name: str, metric: type[BLEU | CHRF | 
     assert signature == str(own.get_signature())
     assert f"version:{sacrebleu.__version__}" in signature
     assert "nrefs:1" in signature
+
+
+@pytest.mark.parametrize("tokenize", get_args(Tokenization))
+def test_each_tokenization_is_that_of_sacrebleu(tokenize: Tokenization) -> None:
+    """BLEU is sacreBLEU's of that name and says so; the others do not depend on it."""
+    rows = [[text] for text in ("The cat's mat, 3.5 m.", "漢字 and kana", "a-b")]
+    texts = ["The cats mat, 3,5 m.", "漢字and kana", "a-b c"]
+    expected = BLEU(tokenize=tokenize).corpus_score(texts, [[text for (text,) in rows]])
+
+    scores = corpus_scores(texts, rows, tokenize=tokenize)
+
+    assert scores["bleu"].score == expected.score
+    assert f"tok:{tokenize}" in scores["bleu"].signature
+    assert corpus_bleu(texts, rows, tokenize) == scores["bleu"]
+    assert scores["ter"] == corpus_scores(texts, rows)["ter"]
+
+
+def test_tokenized_text_is_scored_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """sacreBLEU warns when a hundred lines end with ` .`; with `none` that is how they are wanted."""
+    corpus_scores(["a cat ."] * 100, [["a dog ."]] * 100, tokenize="none")
+
+    assert not caplog.records
 
 
 def test_the_signature_says_when_counts_of_references_vary() -> None:
