@@ -150,6 +150,8 @@ class SearchConfig(Config):
     top_k: int = Field(0, ge=0, le=100_000, description="samples take one of the k likeliest pieces; 0 takes any")
     top_p: float = Field(1.0, gt=0, le=1, description="samples take one of the fewest pieces that hold this mass")
     seed: int | None = Field(None, ge=0, lt=2**63, description="the same seed draws the same samples")
+    prefix: str = Field("", max_length=500, description="how the translation begins, also in the middle of a word")
+    exclude: tuple[str, ...] = Field((), max_length=50, description="words and phrases that must not stand in it")
     mbr: Literal["none", "chrf", "bleu"] = Field(
         "none", description="rank all that the search keeps by how like the others they are, by this measure"
     )

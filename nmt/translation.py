@@ -7,6 +7,7 @@ import numpy as np
 
 from nmt.alignment import Alignment, Level, align, merge
 from nmt.scoring.quality import Quality, quality
+from nmt.search.guides import Guide
 from nmt.search.hypothesis import Floats, Hypothesis
 from nmt.text.sentences import Sentence
 from nmt.text.tokenizer import Pieces
@@ -124,3 +125,4 @@ class Job:
     detected_source: str | None
     sentences: list[Sentence]
     sources: list[Pieces]
+    guides: list[Guide]

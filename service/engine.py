@@ -13,6 +13,7 @@ from itertools import zip_longest
 from nmt import SearchConfig, Translator
 from nmt.errors import DeadlineExceeded, EngineError, EngineStopped, QueueFull
 from nmt.search.engine import Finished
+from nmt.search.guides import Guide
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.queue import Terms
 
@@ -32,7 +33,7 @@ class Decoded:
 class _Request:
     """Sources that one thread answers together."""
 
-    sources: Sequence[Sequence[int]]
+    sources: Sequence[tuple[Sequence[int], Guide]]
     search: SearchConfig
     deadline: float
     answer: Future[Decoded] = field(default_factory=Future)
@@ -64,7 +65,13 @@ class Decoder:
         """Whether requests are answered."""
         return all(thread.alive for thread in self.threads)
 
-    async def decode(self, sources: Sequence[Sequence[int]], search: SearchConfig, deadline_seconds: float) -> Decoded:
+    async def decode(
+        self,
+        sources: Sequence[Sequence[int]],
+        search: SearchConfig,
+        deadline_seconds: float,
+        guides: Sequence[Guide] = (),
+    ) -> Decoded:
         """Search for translations of the sources. A caller who stops waiting frees the rows before the next step."""
         if not self.alive:
             raise EngineStopped("the decode engine is not running; try again in a moment")
@@ -74,7 +81,7 @@ class Decoder:
         started = time.perf_counter()
         self._pending += 1
         try:
-            answers = asyncio.gather(*self._deal(sources, search, started + deadline_seconds))
+            answers = asyncio.gather(*self._deal(sources, guides, search, started + deadline_seconds))
             return _together(await asyncio.wait_for(answers, deadline_seconds))
         except TimeoutError:
             raise DeadlineExceeded(f"not translated within {deadline_seconds:g} s; send less text at once") from None
@@ -84,11 +91,12 @@ class Decoder:
             self._seconds_a_request += 0.1 * (taken - self._seconds_a_request)
 
     def _deal(
-        self, sources: Sequence[Sequence[int]], search: SearchConfig, deadline: float
+        self, sources: Sequence[Sequence[int]], guides: Sequence[Guide], search: SearchConfig, deadline: float
     ) -> list[asyncio.Future[Decoded]]:
         """One source after the other to each thread in turn, beginning with the one that has the least to do."""
         threads = sorted(self.threads, key=lambda thread: thread.pending)[: len(sources)]
-        parts = [_Request(sources[first :: len(threads)], search, deadline) for first in range(len(threads))]
+        guided = list(zip(sources, guides or [()] * len(sources), strict=True))
+        parts = [_Request(guided[first :: len(threads)], search, deadline) for first in range(len(threads))]
         for thread, part in zip(threads, parts, strict=True):
             thread.put(part)
         return [asyncio.wrap_future(part.answer) for part in parts]
@@ -154,7 +162,9 @@ class DecodeThread:
             if request is None:
                 return False
             terms = Terms(id(request), deadline=request.deadline)
-            request.tickets = [self._engine.submit(source, request.search, terms) for source in request.sources]
+            request.tickets = [
+                self._engine.submit(source, request.search, terms, guide) for source, guide in request.sources
+            ]
             self._owner |= dict.fromkeys(request.tickets, request)
         return True
 

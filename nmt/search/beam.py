@@ -54,6 +54,11 @@ class Beams(Rows):
             torch.tensor([longest for _, longest in limits]),
         )
 
+    @property
+    def left(self) -> Tensor:
+        """(B,): pieces that may still come after the next one, the end of sentence not among them."""
+        return (self.longest - self.length - 1).clamp(min=0)
+
     def advance(self, log_probs: Tensor, choice: Choice) -> Tensor:
         """Extend the rows by one piece each, in place: log_probs (B, K, V) of the next, which are overwritten.
 

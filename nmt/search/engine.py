@@ -15,6 +15,7 @@ from torch import Tensor
 from nmt.config import SearchConfig
 from nmt.search.beam import Beams, Frame, can_still_win, trace
 from nmt.search.choice import Choice
+from nmt.search.guides import Guide, Guides
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.queue import Terms, WaitingQueue
 from nmt.search.repetition import Repetition
@@ -45,6 +46,7 @@ class _Sentence:
     source: Sequence[int]
     config: SearchConfig
     terms: Terms
+    guide: Guide
     submitted: float
     entered: float = math.inf
     first_frame: int = 0
@@ -59,6 +61,7 @@ class _Pool(Generic[State]):
     beams: Beams
     choice: Choice
     repetition: Repetition
+    guides: Guides
     state: State
 
     @property
@@ -91,10 +94,12 @@ class Engine(Generic[State]):
         self._dropped_frames = 0
         self._next_ticket = 0
 
-    def submit(self, source: Sequence[int], config: SearchConfig, terms: Terms | None = None) -> Ticket:
+    def submit(
+        self, source: Sequence[int], config: SearchConfig, terms: Terms | None = None, guide: Guide = ()
+    ) -> Ticket:
         """Queue a sentence, as source pieces. `step` will hand out the ticket with its hypotheses."""
         self._next_ticket += 1
-        sentence = _Sentence(self._next_ticket, source, config, terms or Terms(), self._clock())
+        sentence = _Sentence(self._next_ticket, source, config, terms or Terms(), guide, self._clock())
         self._waiting.put(sentence)
         if sentence.terms.deadline is not None:
             heapq.heappush(self._deadlines, (sentence.terms.deadline, sentence.ticket))
@@ -123,8 +128,10 @@ class Engine(Generic[State]):
         if pool is None:
             return late
         step = self._stepper.step(pool.beams.pieces, pool.state)
-        parents = pool.beams.advance(pool.repetition.filter(step.log_probs), pool.choice)
+        allowed = pool.guides.filter(pool.repetition.filter(step.log_probs), pool.beams.left)
+        parents = pool.beams.advance(allowed, pool.choice)
         pool.repetition.follow(parents, pool.beams.pieces)
+        pool.guides.follow(parents, pool.beams.pieces)
         self._record(pool, parents, step.weights)
         self._collect(pool, pool.beams.end(pool.choice))
         pool.state = self._stepper.select(step.state, torch.arange(len(pool.sentences)), parents)
@@ -190,6 +197,7 @@ class Engine(Generic[State]):
             Beams.start(configs, sources, rows),
             Choice.start(configs, sources, rows),
             Repetition.start(configs, rows),
+            Guides.start([s.guide for s in sentences], rows),
             self._stepper.select(self._stepper.start(sources), torch.arange(len(sentences)), first),
         )
 
@@ -202,6 +210,7 @@ class Engine(Generic[State]):
             pool.beams.select(chosen, rows),
             pool.choice.select(chosen, rows),
             pool.repetition.select(chosen, rows),
+            pool.guides.select(chosen, rows),
             self._stepper.select(pool.state, chosen, kept),
         )
 
@@ -211,6 +220,7 @@ class Engine(Generic[State]):
             pool.beams.join(new.beams),
             pool.choice.join(new.choice),
             pool.repetition.join(new.repetition),
+            pool.guides.join(new.guides),
             self._stepper.join(pool.state, new.state),
         )
 
@@ -265,7 +275,11 @@ class Engine(Generic[State]):
 
 
 def search_all(
-    stepper: Stepper[State], sources: Sequence[Sequence[int]], config: SearchConfig, engines: int = 1
+    stepper: Stepper[State],
+    sources: Sequence[Sequence[int]],
+    config: SearchConfig,
+    engines: int = 1,
+    guides: Sequence[Guide] | None = None,
 ) -> list[list[Hypothesis]]:
     """The n best hypotheses of each source, in the order of the sources; those of like length are decoded together.
 
@@ -276,7 +290,7 @@ def search_all(
 
     def run(own: Sequence[int]) -> None:
         engine = Engine(stepper)
-        index = {engine.submit(sources[i], config): i for i in own}
+        index = {engine.submit(sources[i], config, guide=guides[i] if guides else ()): i for i in own}
         for finished in engine.run():
             results[index[finished.ticket]] = finished.hypotheses
 

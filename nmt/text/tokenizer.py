@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from random import Random
 from typing import Literal, Self
@@ -137,6 +137,23 @@ class Tokenizer:
     def target_piece(self, piece_id: int) -> str:
         """A target piece as SentencePiece writes it, with `▁` for a space."""
         return str(self._target.id_to_piece(piece_id))
+
+    @cached_property
+    def target_bytes(self) -> list[bytes]:
+        """What each target piece adds to a text, in UTF-8, a space before its first word included; special ones
+        nothing."""
+        return [self._piece_bytes(piece) for piece in range(self.target_vocabulary)]
+
+    @cached_property
+    def target_characters(self) -> list[str]:
+        """The same as characters. Bytes that are part of one each count as a character that is no letter."""
+        return [own.decode(errors="replace") for own in self.target_bytes]
+
+    def _piece_bytes(self, piece: int) -> bytes:
+        if self._target.is_byte(piece):
+            return bytes([int(self.target_piece(piece)[1:-1], 16)])
+        special = self._target.is_control(piece) or self._target.is_unknown(piece)
+        return b"" if special else self.target_piece(piece).replace("\u2581", " ").encode()
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` and the SentencePiece models into a folder, made if need be."""

@@ -45,23 +45,30 @@ async def translate_texts(
     model: ServedModel, texts: Sequence[str], source: str, target: str, search: SearchConfig, deadline_seconds: float
 ) -> tuple[list[Outcome], Decoded]:
     """Plan, decode together with everybody else's texts, assemble; a text that cannot be translated is its error."""
-    plans = await run_in_threadpool(lambda: [_plan(model, text, source, target) for text in texts])
+    plans = await run_in_threadpool(lambda: [_plan(model, text, source, target, search) for text in texts])
     jobs = [plan for plan in plans if isinstance(plan, Job)]
     sources = [pieces.ids for job in jobs for pieces in job.sources]
-    decoded = await model.decoder.decode(sources, search, deadline_seconds) if sources else Decoded([], 0.0, 0.0)
+    guides = [guide for job in jobs for guide in job.guides]
+    decoded = Decoded([], 0.0, 0.0)
+    if sources:
+        decoded = await model.decoder.decode(sources, search, deadline_seconds, guides)
     found = iter(decoded.hypotheses)
 
     def outcome(plan: Job | InputError) -> Outcome:
         if isinstance(plan, InputError):
             return plan
-        return model.translator.assemble(plan, [next(found) for _ in plan.sources], search)
+        own = [next(found) for _ in plan.sources]
+        try:
+            return model.translator.assemble(plan, own, search)
+        except InputError as error:
+            return error
 
     return await run_in_threadpool(lambda: [outcome(plan) for plan in plans]), decoded
 
 
-def _plan(model: ServedModel, text: str, source: str, target: str) -> Job | InputError:
+def _plan(model: ServedModel, text: str, source: str, target: str, search: SearchConfig) -> Job | InputError:
     try:
-        return model.translator.plan(text, source, target)
+        return model.translator.plan(text, source, target, search)
     except InputError as error:
         return error
 
