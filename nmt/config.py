@@ -150,14 +150,9 @@ class SearchConfig(Config):
     top_k: int = Field(0, ge=0, le=100_000, description="samples take one of the k likeliest pieces; 0 takes any")
     top_p: float = Field(1.0, gt=0, le=1, description="samples take one of the fewest pieces that hold this mass")
     seed: int | None = Field(None, ge=0, lt=2**63, description="the same seed draws the same samples")
-    rerank: Literal["none", "mbr-chrf", "mbr-bleu"] = Field(
-        "none", description="return those of beam_size candidates, found or sampled, that agree most with the others"
-    )
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
-        if self.rerank != "none" and self.width == 1:
-            raise ValueError(f"rerank is {self.rerank}, but {self.method} search finds one hypothesis; raise beam_size")
         if self.n_best > self.width:
             raise ValueError(f"n_best is {self.n_best}, but {self.method} search keeps {self.width}; raise beam_size")
         if self.min_length > self.max_length:
@@ -177,12 +172,7 @@ class SearchConfig(Config):
     @property
     def width(self) -> int:
         """Rows that the search holds: 1 for greedy search, whatever `beam_size` says; one a sample."""
-        return {"greedy": 1, "beam": self.beam_size, "sample": self.candidates}[self.method]
-
-    @property
-    def candidates(self) -> int:
-        """How many hypotheses the search looks for: those to return, or those to choose them from."""
-        return self.n_best if self.rerank == "none" else self.beam_size
+        return {"greedy": 1, "beam": self.beam_size, "sample": self.n_best}[self.method]
 
     @property
     def group_size(self) -> int:

@@ -5,14 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-import numpy as np
-
 from nmt.config import SearchConfig
 from nmt.errors import InputError, ModelFolderError, UnknownLanguage
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import PRETRAINED, ModelFolder
 from nmt.runtime.stepper import ModelState, ModelStepper
-from nmt.scoring.bayes_risk import Utility, expected_utilities
 from nmt.scoring.forced import ForcedScore, score_forced
 from nmt.search.engine import Engine, search_all
 from nmt.search.hypothesis import Hypothesis
@@ -56,7 +53,7 @@ class Translator:
         search = search or SearchConfig()
         jobs = [self.plan(text, source, target) for text in texts]
         found = iter(search_all(self._stepper, [pieces.ids for job in jobs for pieces in job.sources], search))
-        return [self.assemble(job, [next(found) for _ in job.sources], search) for job in jobs]
+        return [self.assemble(job, [next(found) for _ in job.sources]) for job in jobs]
 
     def plan(self, text: str, source: str, target: str) -> Job:
         """Find the language, split into sentences, cut into pieces. Raises `InputError` for bad input."""
@@ -71,13 +68,11 @@ class Translator:
         encoded = [self.tokenizer.encode_source(sentence.text, target) for sentence in found]
         return Job(text, source, target, detected, found, encoded)
 
-    def assemble(self, job: Job, found: Sequence[Sequence[Hypothesis]], search: SearchConfig) -> Translation:
-        """Put the hypotheses that `search` found for a job's sentences together into those of its text.
+    def assemble(self, job: Job, found: Sequence[Sequence[Hypothesis]]) -> Translation:
+        """Put the hypotheses of a job's sentences together into those of its text.
 
         The n-th alternative of a text takes each sentence's n-th, or its last where it has fewer.
         """
-        if search.rerank != "none":
-            found = [self._rerank(own, search) for own in found]
         count = max((len(hypotheses) for hypotheses in found), default=0)
         ranks = range(max(1, count))
         hypotheses = [self._join(job, [own[min(rank, len(own) - 1)] for own in found]) for rank in ranks]
@@ -109,16 +104,6 @@ class Translator:
             for forced in score_forced(self.model, sources, targets, count)
             for place in forced.top
         ]
-
-    def _rerank(self, found: Sequence[Hypothesis], search: SearchConfig) -> list[Hypothesis]:
-        """Those with the least Bayes risk among all that were found. Samples stand for the distribution by how often
-        they were drawn; of a beam, only the log-probabilities tell."""
-        log_probs = np.array([hypothesis.log_prob for hypothesis in found])
-        masses = np.exp(0 * log_probs if search.method == "sample" else log_probs - log_probs.max())
-        texts = [self.tokenizer.decode(hypothesis.pieces).text for hypothesis in found]
-        utility: Utility = "chrf" if search.rerank == "mbr-chrf" else "bleu"
-        expected = expected_utilities(texts, masses / masses.sum(), utility)
-        return [found[i] for i in np.argsort(-expected, kind="stable")[: search.n_best]]
 
     def _join(self, job: Job, chosen: Sequence[Hypothesis]) -> TextHypothesis:
         decoded = [self.tokenizer.decode(hypothesis.pieces) for hypothesis in chosen]

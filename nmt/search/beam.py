@@ -132,7 +132,7 @@ def can_still_win(best_live: float, longest: int, finished: Sequence[Hypothesis]
     A log-probability only falls and what penalties add is never positive, so the best that a row can become is its
     log-probability now over the largest length penalty to come: that of `longest` pieces and the end of sentence.
     """
-    if len(finished) < config.candidates:
+    if len(finished) < config.n_best:
         return True
-    threshold = sorted((hypothesis.score for hypothesis in finished), reverse=True)[config.candidates - 1]
+    threshold = sorted((hypothesis.score for hypothesis in finished), reverse=True)[config.n_best - 1]
     return best_live / length_penalty(longest + 1, config) > threshold

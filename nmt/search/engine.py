@@ -243,7 +243,7 @@ class Engine(Generic[State]):
             else:
                 ranked = sorted(sentence.finished, key=lambda hypothesis: -hypothesis.score)
                 waited, decoded = sentence.entered - sentence.submitted, now - sentence.entered
-                done.append(Finished(sentence.ticket, ranked[: sentence.config.candidates], waited, decoded))
+                done.append(Finished(sentence.ticket, ranked[: sentence.config.n_best], waited, decoded))
         if done:
             self._keep(staying)
         return done

@@ -1,5 +1,6 @@
 """`POST /translate`."""
 
+import asyncio
 from collections.abc import Sequence
 
 from fastapi import APIRouter
@@ -53,10 +54,10 @@ async def translate_texts(
     outcomes: list[Outcome] = []
     for plan in plans:
         if isinstance(plan, Job):
-            own = [next(found) for _ in plan.sources]
-            outcomes.append(await run_in_threadpool(model.translator.assemble, plan, own, search))
+            outcomes.append(model.translator.assemble(plan, [next(found) for _ in plan.sources]))
         else:
             outcomes.append(plan)
+        await asyncio.sleep(0)  # a long list must not hold up the other requests
     return outcomes, decoded
 
 

@@ -1,12 +1,9 @@
 """What is said of a translated text: its words, its sentences, and what the model would have said instead."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sacrebleu import sentence_bleu, sentence_chrf
 
 from nmt import SearchConfig, TextHypothesis, Translator
 
@@ -60,32 +57,3 @@ def test_alternatives_are_the_likeliest_pieces_in_order(translator: Translator, 
         assert [p for _, p in whole] == sorted((p for _, p in whole), reverse=True)
         assert sum(math.exp(p) for _, p in whole) == pytest.approx(1, abs=1e-4)
         assert dict(whole)[token.piece] == pytest.approx(token.log_prob, abs=1e-4)
-
-
-@pytest.mark.parametrize(("rerank", "scorer"), [("mbr-chrf", sentence_chrf), ("mbr-bleu", sentence_bleu)])
-@pytest.mark.parametrize("method", ["beam", "sample"])
-def test_reranking_puts_the_least_risk_first(
-    translator: Translator, method: Any, rerank: Any, scorer: Callable[..., Any]
-) -> None:
-    """All that search finds, weighed by probability (a beam) or alike (samples), scored against each other."""
-    every = SearchConfig(method=method, beam_size=6, n_best=6, seed=1, max_length=12)
-    found = translator.translate(["Der Hund schläft."], "en", "de", every)[0].hypotheses
-    mass = [1.0 if method == "sample" else math.exp(h.log_prob) for h in found]
-    risks = {
-        h.text: -sum(m * scorer(h.text, [r.text]).score for m, r in zip(mass, found, strict=True)) / sum(mass)
-        for h in found
-    }
-    search = every.model_copy(update={"rerank": rerank, "n_best": 3})
-    chosen = translator.translate(["Der Hund schläft."], "en", "de", search)[0].hypotheses
-
-    assert [risks[h.text] for h in chosen] == pytest.approx(sorted(risks[h.text] for h in found)[:3], abs=1e-3)
-
-
-def test_each_sentence_is_reranked_on_its_own(translator: Translator) -> None:
-    """A text of two sentences is the best of the one and the best of the other."""
-    search = SearchConfig(beam_size=4, rerank="mbr-chrf", max_length=12)
-    one, two, both = (
-        t.text for t in translator.translate(["Der Hund.", "Und Tom?", "Der Hund. Und Tom?"], "en", "de", search)
-    )
-
-    assert both == f"{one} {two}"

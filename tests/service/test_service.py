@@ -63,15 +63,6 @@ def test_the_service_says_what_the_library_says(client: TestClient, tiny_folder:
     assert [h["alignment"]["pharaoh"] for h in hypotheses] == [h.alignment().pharaoh for h in translation.hypotheses]
 
 
-def test_the_service_reranks_as_the_library_does(client: TestClient, tiny_folder: Path) -> None:
-    """The same choice of samples."""
-    search = SearchConfig(method="sample", beam_size=8, seed=2, rerank="mbr-bleu", max_length=12)
-    translation = Translator.load(tiny_folder).translate(["Der Hund schläft."], "en", "de", search)[0]
-    body = ask(client, text="Der Hund schläft.", search=search.model_dump())
-
-    assert [h["text"] for h in body["translations"][0]["hypotheses"]] == [translation.text]
-
-
 def test_every_hypothesis_is_aligned_and_its_offsets_are_true(client: TestClient) -> None:
     """Rows sum to 1; `text[start:end]` is the word, in the source that was sent and in the text that came back."""
     source = "Der 🙂 Hund schläft.\n\n  Und Tom?"

@@ -67,15 +67,6 @@ def test_any_setting_of_the_search_can_be_set(tiny_folder: Path) -> None:
     assert lines[0] == Translator.load(tiny_folder).translate(["Der Hund."], "en", "de", search)[0].text + "\n"
 
 
-def test_translate_reranks(tiny_folder: Path) -> None:
-    """One line, chosen from the whole beam as the library does."""
-    settings = ("--set", "rerank=mbr-chrf")
-    line = nmt("translate", *TO_ENGLISH, "--model", tiny_folder, *settings, stdin="Der Hund.\n").stdout
-    search = SearchConfig(rerank="mbr-chrf", max_length=8)
-
-    assert line == Translator.load(tiny_folder).translate(["Der Hund."], "en", "de", search)[0].text + "\n"
-
-
 def test_score_agrees_with_the_library(tiny_folder: Path) -> None:
     """`log-probability TAB score` a pair."""
     out = nmt("score", "--source", "de", "--target", "en", "--model", tiny_folder, stdin="Der Hund.\tthe dog\n").stdout
