@@ -53,11 +53,13 @@ def translate(
     set_: SetOption = None,
     precision: PrecisionOption = "auto",
     alignments: Annotated[Alignments | None, typer.Option(help="Write them, too.")] = None,
+    min_confidence: Annotated[float, typer.Option(min=0, max=1, help="Say which lines have less, on stderr.")] = 0.0,
 ) -> None:
     """Translate standard input, line by line, to standard output.
 
     A line in, a line out; an empty line stays empty. With --n-best N, N lines `number ||| text ||| score` a line.
-    With --alignments pharaoh, a tab and the links follow; with json, each line is an object with all there is.
+    With --alignments pharaoh, a tab and the links follow; with json, each line is an object with all there is. With
+    --min-confidence, standard error says which lines have a sentence with less.
     """
     values = {
         "beam_size": beam_size,
@@ -73,7 +75,10 @@ def translate(
         wanted = [line for line in lines if line.strip()]
         done = iter(translator.translate(wanted, target, source, search, engines))
         for number, line in enumerate(lines, start=first):
-            _write(number, next(done) if line.strip() else None, search, alignments)
+            translation = next(done) if line.strip() else None
+            _write(number, translation, search, alignments)
+            if translation and "low_confidence" in translation.hypotheses[0].warnings(min_confidence):
+                _warn(number, translation.hypotheses[0])
 
 
 def read_search(values: dict[str, Any], changes: Sequence[str] | None) -> SearchConfig:
@@ -87,13 +92,43 @@ def score(
     target: TargetOption,
     source: Annotated[str, typer.Option(help="Language of the source column.")],
     model: ModelOption = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print all there is, an object a line.")] = False,
+    alternatives: Annotated[int, typer.Option(min=1, help="With --json: likeliest pieces at each place.")] = 5,
 ) -> None:
-    """Score given translations: lines `source TAB translation` in, lines `log-probability TAB score` out."""
+    """Score given translations: lines `source TAB translation` in, lines `log-probability TAB score` out.
+
+    With --json, also alignment, quality, the probability of each piece and what the model would have written instead.
+    """
     translator = Translator.load(model)
     for first, lines in _chunks(_stdin()):
         pairs = [_pair(number, line) for number, line in enumerate(lines, start=first)]
-        for hypothesis, _ in translator.score(pairs, target, source):
-            print(f"{hypothesis.log_prob:.4f}\t{hypothesis.score:.4f}", flush=True)
+        for number, hypothesis in enumerate(translator.score(pairs, target, source), start=first):
+            if json_:
+                row = {"line": number, "text": hypothesis.text, **hypothesis_json(hypothesis)}
+                row["tokens"] = tokens_json(hypothesis, translator.alternatives(hypothesis, alternatives))
+                print(json.dumps(row, ensure_ascii=False), flush=True)
+            else:
+                print(f"{hypothesis.log_prob:.4f}\t{hypothesis.score:.4f}", flush=True)
+
+
+def hypothesis_json(hypothesis: TextHypothesis) -> dict[str, Any]:
+    """Scores, alignment, quality and the confidence of each word, as JSON."""
+    words = zip(hypothesis.alignment().target, hypothesis.word_confidences, strict=True)
+    return {
+        "log_prob": hypothesis.log_prob,
+        "score": hypothesis.score,
+        "alignment": alignment_json(hypothesis),
+        "quality": asdict(hypothesis.quality),
+        "words": [{**asdict(word), "confidence": round(value, 4)} for word, value in words],
+    }
+
+
+def tokens_json(hypothesis: TextHypothesis, top: Sequence[Sequence[tuple[str, float]]]) -> list[dict[str, Any]]:
+    """Each piece with its probability and the likeliest ones at its place, as JSON."""
+    return [
+        {**asdict(token), "top": [{"piece": piece, "log_prob": log_prob} for piece, log_prob in likeliest]}
+        for token, likeliest in zip(hypothesis.tokens, top, strict=True)
+    ]
 
 
 def alignment_json(hypothesis: TextHypothesis) -> dict[str, Any]:
@@ -106,6 +141,11 @@ def alignment_json(hypothesis: TextHypothesis) -> dict[str, Any]:
         "links": [asdict(link) for link in alignment.links],
         "pharaoh": alignment.pharaoh,
     }
+
+
+def _warn(number: int, hypothesis: TextHypothesis) -> None:
+    least = min(part.confidence for part in hypothesis.parts)
+    print(f"line {number + 1}: low confidence, {least:.2f}", file=sys.stderr, flush=True)
 
 
 def _stdin() -> TextIO:
@@ -131,7 +171,7 @@ def _pair(number: int, line: str) -> tuple[str, str]:
 def _write(number: int, translation: Translation | None, search: SearchConfig, alignments: Alignments | None) -> None:
     hypotheses = translation.hypotheses if translation else []
     if alignments is Alignments.JSON:
-        rows = [{"text": h.text, "score": h.score, "alignment": alignment_json(h)} for h in hypotheses]
+        rows = [{"text": h.text, **hypothesis_json(h)} for h in hypotheses]
         print(json.dumps({"line": number, "hypotheses": rows}, ensure_ascii=False), flush=True)
     elif not hypotheses:
         print(flush=True)

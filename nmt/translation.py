@@ -5,8 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from nmt.alignment import Alignment, Level, align, merge
-from nmt.scoring.quality import Quality, quality
+from nmt.alignment import Alignment, Level, align, merge, overlaps, words
+from nmt.scoring.quality import Quality, Warning, confidence, quality
 from nmt.search.guides import Guide
 from nmt.search.hypothesis import Floats, Hypothesis
 from nmt.text.sentences import Sentence
@@ -35,6 +35,18 @@ class SentencePart:
     hypothesis: Hypothesis
     source_start: int
     target_start: int
+
+    @property
+    def confidence(self) -> float:
+        """The geometric mean of the probabilities of the pieces and the end of sentence."""
+        return confidence(self.hypothesis.log_probs)
+
+    @property
+    def word_confidences(self) -> Floats:
+        """The probability of each target word, given the words before it: the product of its pieces' probabilities."""
+        inside = overlaps(self.target.spans, words(self.target.text)) > 0
+        probs: Floats = np.exp(inside.T @ self.hypothesis.log_probs)
+        return probs
 
     def align(self, level: Level) -> Alignment:
         """The alignment within the sentence."""
@@ -88,6 +100,21 @@ class TextHypothesis:
         """Signs that the translation is good, or is not."""
         alignment = self.alignment()
         return quality(self._log_probs, alignment.weights, [unit.text for unit in alignment.target])
+
+    @property
+    def word_confidences(self) -> list[float]:
+        """Of each target word of `alignment()`: the probability of its pieces, given all before them."""
+        return [float(prob) for part in self.parts for prob in part.word_confidences]
+
+    def warnings(self, min_confidence: float = 0.0) -> list[Warning]:
+        """What a reader should know: a sentence with less confidence than that, words left out or said twice, loops."""
+        found: dict[Warning, bool] = {
+            "low_confidence": any(part.confidence < min_confidence for part in self.parts),
+            "uncovered": bool(self.quality.uncovered),
+            "over_covered": bool(self.quality.over_covered),
+            "repetition": self.quality.repetition,
+        }
+        return [name for name, holds in found.items() if holds]
 
     @property
     def _log_probs(self) -> Floats:

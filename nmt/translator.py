@@ -109,19 +109,20 @@ class Translator:
         hypotheses = [self._join(job, [own[min(rank, len(own) - 1)] for own in found]) for rank in ranks]
         return Translation(job.text, job.source, job.target, job.detected_source, hypotheses)
 
-    def score(
-        self, pairs: Sequence[tuple[str, str]], target: str, source: str, alternatives: int = 0
-    ) -> list[tuple[TextHypothesis, ForcedScore]]:
-        """What the model thinks of given translations: pairs of source text and translation, each as one sentence."""
+    def score(self, pairs: Sequence[tuple[str, str]], target: str, source: str) -> list[TextHypothesis]:
+        """What the model thinks of given translations: pairs of source text and translation, each as one sentence.
+
+        `alternatives` says what it would have written instead.
+        """
         self._check(source, target)
         for text, translation in pairs:
             _check_text(text, "text")
             _check_text(translation, "translation")
         encoded = [self.tokenizer.encode_source(text, target) for text, _ in pairs]
         wanted = [self.tokenizer.encode_target(translation) for _, translation in pairs]
-        forced = score_forced(self.model, [p.ids for p in encoded], [p.ids for p in wanted], alternatives)
+        forced = score_forced(self.model, [p.ids for p in encoded], [p.ids for p in wanted])
         return [
-            (TextHypothesis(target_pieces.text, (_forced_part(source_pieces, target_pieces, result),)), result)
+            TextHypothesis(target_pieces.text, (_forced_part(source_pieces, target_pieces, result),))
             for source_pieces, target_pieces, result in zip(encoded, wanted, forced, strict=True)
         ]
 

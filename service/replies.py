@@ -1,10 +1,11 @@
 """From the library's results to the replies of the API."""
 
-from collections.abc import Collection
-from dataclasses import asdict
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from typing import Self
 
 from nmt import TextHypothesis, Translation
-from nmt.alignment import Alignment, Level
+from nmt.alignment import Alignment, Level, Unit
 from nmt.scoring.metrics import MetricScore, sentence_scores
 from service.registry import ServedModel
 from service.schemas import (
@@ -16,14 +17,35 @@ from service.schemas import (
     MetricReply,
     ModelName,
     QualityReply,
+    ScoredReply,
+    ScoreRequest,
+    SentenceReply,
     TokenReply,
     TopReply,
+    TranslateRequest,
     TranslationReply,
     UnitReply,
+    WordReply,
 )
+from service.settings import Settings
 
 _DIGITS = 4  # of weights and scores: more would only make replies longer
-_ALTERNATIVES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a request wants to know of each translation."""
+
+    alignment: AlignmentChoice
+    details: Collection[Detail]
+    alternatives: int
+    min_confidence: float
+
+    @classmethod
+    def by(cls, request: TranslateRequest | ScoreRequest, settings: Settings) -> Self:
+        """What it asks for, or else what the settings say."""
+        least = settings.min_confidence if request.min_confidence is None else request.min_confidence
+        return cls(request.alignment, request.details, request.alternatives, least)
 
 
 def model_name(model: ServedModel) -> ModelName:
@@ -40,19 +62,15 @@ def metric_reply(score: MetricScore) -> MetricReply:
 
 
 def translation_reply(
-    translation: Translation,
-    model: ServedModel,
-    alignment: AlignmentChoice,
-    details: Collection[Detail],
-    references: list[str] | None,
+    translation: Translation, model: ServedModel, wanted: Wanted, references: list[str] | None
 ) -> TranslationReply:
     """A translated text."""
     reply = TranslationReply(
         text=translation.text,
         score=round(translation.score, _DIGITS),
         detected_source=translation.detected_source,
-        hypotheses=[hypothesis_reply(h, model, alignment, details) for h in translation.hypotheses],
-        quality=QualityReply(**asdict(translation.hypotheses[0].quality)),
+        hypotheses=[hypothesis_reply(h, model, wanted) for h in translation.hypotheses],
+        quality=_quality(translation.hypotheses[0], wanted.min_confidence),
     )
     if references:
         scores = sentence_scores(translation.text, references)
@@ -60,42 +78,73 @@ def translation_reply(
     return reply
 
 
-def hypothesis_reply(
-    hypothesis: TextHypothesis, model: ServedModel, alignment: AlignmentChoice, details: Collection[Detail]
-) -> HypothesisReply:
+def scored_reply(hypothesis: TextHypothesis, model: ServedModel, wanted: Wanted) -> ScoredReply:
+    """A translation that the caller brought."""
+    own = hypothesis_reply(hypothesis, model, wanted)
+    quality = _quality(hypothesis, wanted.min_confidence)
+    return ScoredReply(**own.model_dump(exclude_unset=True), quality=quality)
+
+
+def hypothesis_reply(hypothesis: TextHypothesis, model: ServedModel, wanted: Wanted) -> HypothesisReply:
     """One hypothesis with what was asked for; what was not is not in the reply, rather than null."""
-    first: Level = "pieces" if alignment == "pieces" else "words"
+    first: Level = "pieces" if wanted.alignment == "pieces" else "words"
     reply = HypothesisReply(
         text=hypothesis.text,
         score=round(hypothesis.score, _DIGITS),
         log_prob=round(hypothesis.log_prob, _DIGITS),
         length=hypothesis.length,
     )
-    if alignment != "none":
+    if wanted.alignment != "none":
         reply.alignment = _alignment(hypothesis.alignment(first))
-    if alignment == "both":
+    if wanted.alignment == "both":
         reply.alignment_pieces = _alignment(hypothesis.alignment("pieces"))
-    if details:
-        reply.tokens = _tokens(hypothesis, model, details)
+    if {"tokens", "top"} & set(wanted.details):
+        reply.tokens = _tokens(hypothesis, model, wanted)
+    if "words" in wanted.details:
+        units = zip(hypothesis.alignment().target, hypothesis.word_confidences, strict=True)
+        reply.words = [WordReply(**asdict(unit), confidence=round(value, _DIGITS)) for unit, value in units]
     return reply
+
+
+def _quality(hypothesis: TextHypothesis, min_confidence: float) -> QualityReply:
+    quality, source = hypothesis.quality, hypothesis.alignment().source
+    return QualityReply(
+        confidence=quality.confidence,
+        coverage=quality.coverage,
+        repetition=quality.repetition,
+        uncovered=_units([source[number] for number in quality.uncovered]),
+        over_covered=_units([source[number] for number in quality.over_covered]),
+        sentences=[
+            SentenceReply(
+                start=part.target_start, end=part.target_start + len(part.target.text), confidence=part.confidence
+            )
+            for part in hypothesis.parts
+        ],
+        warnings=hypothesis.warnings(min_confidence),
+    )
+
+
+def _units(units: Sequence[Unit]) -> list[UnitReply]:
+    return [UnitReply(**asdict(unit)) for unit in units]
 
 
 def _alignment(alignment: Alignment) -> AlignmentReply:
     return AlignmentReply(
         level=alignment.level,
-        source=[UnitReply(**asdict(unit)) for unit in alignment.source],
-        target=[UnitReply(**asdict(unit)) for unit in alignment.target],
+        source=_units(alignment.source),
+        target=_units(alignment.target),
         weights=[[round(weight, _DIGITS) for weight in row] for row in alignment.weights.tolist()],
         links=[LinkReply(source=k.source, target=k.target, weight=round(k.weight, _DIGITS)) for k in alignment.links],
         pharaoh=alignment.pharaoh,
     )
 
 
-def _tokens(hypothesis: TextHypothesis, model: ServedModel, details: Collection[Detail]) -> list[TokenReply]:
+def _tokens(hypothesis: TextHypothesis, model: ServedModel, wanted: Wanted) -> list[TokenReply]:
     tokens = [
         TokenReply(**{**asdict(token), "log_prob": round(token.log_prob, _DIGITS)}) for token in hypothesis.tokens
     ]
-    if "top" in details:
-        for token, best in zip(tokens, model.translator.alternatives(hypothesis, _ALTERNATIVES), strict=True):
+    if "top" in wanted.details:
+        likeliest = model.translator.alternatives(hypothesis, wanted.alternatives)
+        for token, best in zip(tokens, likeliest, strict=True):
             token.top = [TopReply(piece=piece, log_prob=round(log_prob, _DIGITS)) for piece, log_prob in best]
     return tokens

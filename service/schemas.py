@@ -24,7 +24,8 @@ String = Annotated[str, AfterValidator(_unicode)]
 Text = Annotated[String, Field(description="any length up to the limit; sentences are split and joined again")]
 Language = Annotated[String, Field(examples=["en"], max_length=20)]
 AlignmentChoice = Literal["none", "words", "pieces", "both"]
-Detail = Literal["tokens", "top"]
+Detail = Literal["tokens", "top", "words"]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class TranslateRequest(Request):
@@ -41,7 +42,12 @@ class TranslateRequest(Request):
     references: list[String | list[String]] | None = Field(None, description="one entry a text: a reference or several")
     search: SearchConfig = SearchConfig()
     alignment: AlignmentChoice = "words"
-    details: list[Detail] = Field([], description="tokens: log-probability of each piece; top: its alternatives too")
+    details: list[Detail] = Field(
+        [],
+        description="tokens: log-probability of each piece; top: its alternatives too; words: confidence of each word",
+    )
+    alternatives: int = Field(5, ge=1, le=50, description="how many pieces `top` has at each place")
+    min_confidence: Share | None = Field(None, description="below it `quality.warnings` says so; default: a setting")
 
 
 class ScoreRequest(Request):
@@ -54,6 +60,8 @@ class ScoreRequest(Request):
     model: String | None = None
     alignment: AlignmentChoice = "words"
     details: list[Detail] = []
+    alternatives: int = Field(5, ge=1, le=50)
+    min_confidence: Share | None = None
 
 
 class EvaluateRequest(Request):
@@ -112,6 +120,12 @@ class TokenReply(BaseModel):
     top: list[TopReply] | None = None
 
 
+class WordReply(UnitReply):
+    """A target word; confidence: its probability, given the words before it."""
+
+    confidence: float
+
+
 class HypothesisReply(BaseModel):
     """One way to translate the text. `length` counts pieces, the end of each sentence included."""
 
@@ -122,14 +136,31 @@ class HypothesisReply(BaseModel):
     alignment: AlignmentReply | None = None
     alignment_pieces: AlignmentReply | None = Field(None, description="with alignment: both")
     tokens: list[TokenReply] | None = None
+    words: list[WordReply] | None = None
+
+
+class SentenceReply(BaseModel):
+    """A sentence of the translation, `text[start:end]`, and its confidence."""
+
+    start: int
+    end: int
+    confidence: float
 
 
 class QualityReply(BaseModel):
-    """Signs of a good or bad translation."""
+    """Signs of a good or bad translation; docs/quality.md has the formulas.
+
+    uncovered and over_covered: source words that the translation did not look at, or so much that it may say them
+    twice · warnings: which of these there are, and `low_confidence` if a sentence has less than `min_confidence`.
+    """
 
     confidence: float
     coverage: float
     repetition: bool
+    uncovered: list[UnitReply]
+    over_covered: list[UnitReply]
+    sentences: list[SentenceReply]
+    warnings: list[Literal["low_confidence", "uncovered", "over_covered", "repetition"]]
 
 
 class MetricReply(BaseModel):
@@ -191,10 +222,16 @@ class TranslateReply(BaseModel):
     timing: Timing
 
 
+class ScoredReply(HypothesisReply):
+    """A given translation."""
+
+    quality: QualityReply
+
+
 class ScoreReply(BaseModel):
     """The given translations, scored and aligned."""
 
-    scores: list[HypothesisReply]
+    scores: list[ScoredReply]
     model: ModelName
 
 

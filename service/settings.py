@@ -22,4 +22,5 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(128 * 1024, ge=1024)
     max_texts: int = Field(50, ge=1)
     max_characters: int = Field(5000, ge=1, description="of one text")
+    min_confidence: float = Field(0.0, ge=0, le=1, description="with less, a translation gets a warning")
     max_beam_size: int = Field(10, ge=1, le=32)

@@ -30,7 +30,7 @@ def score_alignments(
 ) -> AlignmentScore:
     """Force the model through each reference and compare its links with the gold ones."""
     scored = translator.score(pairs, target, source)
-    found = [[(link.source, link.target) for link in hypothesis.alignment().links] for hypothesis, _ in scored]
+    found = [[(link.source, link.target) for link in hypothesis.alignment().links] for hypothesis in scored]
     return alignment_score(found, gold)
 
 

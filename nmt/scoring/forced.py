@@ -57,7 +57,7 @@ def _score_batch(
     for i, target in enumerate(targets):
         own = log_probs[i, : len(target)]
         chosen = own.gather(1, torch.tensor(target).unsqueeze(1)).squeeze(1)
-        best = own.topk(alternatives, dim=-1)
+        best = own.topk(min(alternatives, own.size(1)), dim=-1)
         top = [
             list(zip(ids, values, strict=True))
             for ids, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)

@@ -10,9 +10,9 @@ from nmt.scoring import evaluation
 from service.dependencies import RegistryDep, SettingsDep
 from service.limits import check_search, check_texts, grouped_references
 from service.registry import ServedModel
-from service.replies import hypothesis_reply, model_name
+from service.replies import Wanted, model_name, scored_reply
 from service.routes.translate import translate_texts
-from service.schemas import EvaluateReply, EvaluateRequest, HypothesisReply, ScoreReply, ScoreRequest
+from service.schemas import EvaluateReply, EvaluateRequest, ScoreReply, ScoreRequest
 from service.settings import Settings
 
 router = APIRouter(tags=["evaluation"])
@@ -32,7 +32,7 @@ async def score(request: ScoreRequest, settings: SettingsDep, registry: Registry
         )
     model = registry.find(request.model, request.source, request.target)
     pairs = list(zip(texts, translations, strict=True))
-    return await run_in_threadpool(_score, request, model, pairs)
+    return await run_in_threadpool(_score, request, model, pairs, Wanted.by(request, settings))
 
 
 @router.post("/evaluate")
@@ -61,9 +61,6 @@ async def _translate_all(request: EvaluateRequest, model: ServedModel, settings:
     return ["" if isinstance(outcome, InputError) else outcome.text for outcome in outcomes]
 
 
-def _score(request: ScoreRequest, model: ServedModel, pairs: list[tuple[str, str]]) -> ScoreReply:
+def _score(request: ScoreRequest, model: ServedModel, pairs: list[tuple[str, str]], wanted: Wanted) -> ScoreReply:
     scored = model.translator.score(pairs, request.target, request.source)
-    replies: list[HypothesisReply] = [
-        hypothesis_reply(hypothesis, model, request.alignment, request.details) for hypothesis, _ in scored
-    ]
-    return ScoreReply(scores=replies, model=model_name(model))
+    return ScoreReply(scores=[scored_reply(own, model, wanted) for own in scored], model=model_name(model))

@@ -14,7 +14,7 @@ from service.engine import Decoded
 from service.errors import problem_of
 from service.limits import check_search, check_texts, grouped_references
 from service.registry import ServedModel
-from service.replies import metric_reply, model_name, translation_reply
+from service.replies import Wanted, metric_reply, model_name, translation_reply
 from service.schemas import ProblemReply, Timing, TranslateReply, TranslateRequest, TranslationReply
 
 router = APIRouter(tags=["translation"])
@@ -38,7 +38,7 @@ async def translate(request: TranslateRequest, settings: SettingsDep, registry: 
     )
     if isinstance(outcomes[0], InputError) and len(outcomes) == 1:
         raise outcomes[0]
-    return await run_in_threadpool(_reply, request, model, outcomes, references, decoded)
+    return await run_in_threadpool(_reply, Wanted.by(request, settings), model, outcomes, references, decoded)
 
 
 async def translate_texts(
@@ -74,7 +74,7 @@ def _plan(model: ServedModel, text: str, source: str, target: str, search: Searc
 
 
 def _reply(
-    request: TranslateRequest,
+    wanted: Wanted,
     model: ServedModel,
     outcomes: Sequence[Outcome],
     references: list[list[str]] | None,
@@ -82,9 +82,7 @@ def _reply(
 ) -> TranslateReply:
     own: list[list[str] | None] = list(references) if references else [None] * len(outcomes)
     translations = [
-        _bad(outcome)
-        if isinstance(outcome, InputError)
-        else translation_reply(outcome, model, request.alignment, request.details, refs)
+        _bad(outcome) if isinstance(outcome, InputError) else translation_reply(outcome, model, wanted, refs)
         for outcome, refs in zip(outcomes, own, strict=True)
     ]
     reply = TranslateReply(

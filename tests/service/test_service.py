@@ -48,7 +48,8 @@ def test_one_text(client: TestClient) -> None:
     assert body["model"]["name"] == "tiny"
     assert len(body["model"]["sha256"]) == 64
     assert body["timing"]["decode_ms"] > 0
-    assert set(translation["quality"]) == {"confidence", "coverage", "repetition"}
+    signs = {"confidence", "coverage", "repetition", "uncovered", "over_covered", "sentences", "warnings"}
+    assert set(translation["quality"]) == signs
 
 
 def test_the_service_says_what_the_library_says(client: TestClient, tiny_folder: Path) -> None:
@@ -95,6 +96,45 @@ def test_alignment_can_be_chosen(client: TestClient, choice: str, words: str | N
 
     assert hypothesis.get("alignment", {}).get("level") == words
     assert hypothesis.get("alignment_pieces", {}).get("level") == pieces
+
+
+def test_words_and_sentences_have_a_confidence(client: TestClient) -> None:
+    """Offsets are in the translation; words are those of the alignment; a text is as sure as its pieces."""
+    (translation,) = ask(client, text="Der Hund. Und Tom?", details=["words"])["translations"]
+    (hypothesis,), quality = translation["hypotheses"], translation["quality"]
+
+    assert [{k: word[k] for k in ("text", "start", "end")} for word in hypothesis["words"]] == (
+        hypothesis["alignment"]["target"]
+    )
+    assert all(0 <= word["confidence"] <= 1 for word in hypothesis["words"])
+    assert "tokens" not in hypothesis
+    values = [sentence["confidence"] for sentence in quality["sentences"]]
+    assert len(values) == 2
+    assert min(values) <= quality["confidence"] <= max(values)
+    assert [quality["sentences"][0]["start"], quality["sentences"][1]["end"]] == [0, len(translation["text"])]
+
+
+def test_the_service_warns_below_the_confidence_that_is_asked_for(client: TestClient) -> None:
+    """Random weights are sure of nothing; without a threshold nobody is told. Uncovered words are those of the text."""
+    warned, silent = (
+        ask(client, text="Der Hund.", alignment="none", **fields)["translations"][0]["quality"]
+        for fields in ({"min_confidence": 0.9}, {})
+    )
+
+    assert "low_confidence" in warned["warnings"]
+    assert "low_confidence" not in silent["warnings"]
+    assert ("uncovered" in silent["warnings"]) == bool(silent["uncovered"])
+    assert all("Der Hund."[word["start"] : word["end"]] == word["text"] for word in silent["uncovered"])
+
+
+def test_the_threshold_may_be_a_setting(tiny_folder: Path) -> None:
+    """NMT_MIN_CONFIDENCE holds for requests that name none."""
+    with TestClient(create_app(Settings(models=[tiny_folder], min_confidence=0.9))) as client:
+        marked = ask(client, text="Der Hund.")["translations"][0]["quality"]["warnings"]
+        unmarked = ask(client, text="Der Hund.", min_confidence=0)["translations"][0]["quality"]["warnings"]
+
+    assert "low_confidence" in marked
+    assert "low_confidence" not in unmarked
 
 
 def test_tokens_and_their_alternatives(client: TestClient) -> None:
@@ -205,11 +245,15 @@ def test_score_agrees_with_the_search(client: TestClient) -> None:
     found = ask(client, text="Der Hund.", search={"max_length": 40})["translations"][0]["hypotheses"][0]
     scored = client.post(
         "/score",
-        json={"text": "Der Hund.", "translation": found["text"], "source": "de", "target": "en", "details": ["top"]},
+        json={
+            **{"text": "Der Hund.", "translation": found["text"], "source": "de", "target": "en"},
+            **{"details": ["top"], "alternatives": 2, "min_confidence": 1},
+        },
     ).json()["scores"][0]
 
     assert scored["log_prob"] <= found["log_prob"] + 1e-3  # the given pieces may be cut in another way than the found
-    assert len(scored["tokens"][0]["top"]) == 5
+    assert {len(token["top"]) for token in scored["tokens"]} == {2}
+    assert "low_confidence" in scored["quality"]["warnings"]
     assert all(sum(row) == pytest.approx(1, abs=2e-3) for row in scored["alignment"]["weights"])
 
 

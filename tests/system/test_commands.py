@@ -70,9 +70,31 @@ def test_any_setting_of_the_search_can_be_set(tiny_folder: Path) -> None:
 def test_score_agrees_with_the_library(tiny_folder: Path) -> None:
     """`log-probability TAB score` a pair."""
     out = nmt("score", "--source", "de", "--target", "en", "--model", tiny_folder, stdin="Der Hund.\tthe dog\n").stdout
-    scored, _ = Translator.load(tiny_folder).score([("Der Hund.", "the dog")], "en", "de")[0]
+    scored = Translator.load(tiny_folder).score([("Der Hund.", "the dog")], "en", "de")[0]
 
     assert float(out.split("\t")[0]) == pytest.approx(scored.log_prob, abs=1e-3)
+
+
+def test_score_writes_all_there_is_as_json(tiny_folder: Path) -> None:
+    """Each piece with the likeliest at its place; alignment, quality and the words' confidence."""
+    arguments = ("score", "--source", "de", "--target", "en", "--model", tiny_folder, "--json", "--alternatives", 3)
+    row = json.loads(nmt(*arguments, stdin="Der Hund.\tthe dog\n").stdout)
+
+    assert row["log_prob"] == pytest.approx(sum(token["log_prob"] for token in row["tokens"]), abs=1e-3)
+    assert {len(token["top"]) for token in row["tokens"]} == {3}
+    assert all(token["log_prob"] <= token["top"][0]["log_prob"] + 1e-5 for token in row["tokens"])
+    assert [word["text"] for word in row["words"]] == [unit["text"] for unit in row["alignment"]["target"]]
+    assert set(row["quality"]) == {"confidence", "coverage", "repetition", "uncovered", "over_covered"}
+
+
+def test_translate_names_lines_with_little_confidence(tiny_folder: Path) -> None:
+    """On standard error, by number; standard output stays as it is."""
+    arguments = ("translate", *TO_ENGLISH, "--model", tiny_folder)
+    plain, marked = (nmt(*arguments, *more, stdin="\nDer Hund.\n") for more in ((), ("--min-confidence", 0.9)))
+
+    assert marked.stdout == plain.stdout
+    assert plain.stderr == ""
+    assert "line 2: low confidence, 0." in marked.stderr
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def gold(pairs: Pairs) -> list[GoldLinks]:
 @pytest.fixture(scope="module")
 def alignments(pairs: Pairs) -> list[Alignment]:
     """What the model in the box looks at while it is forced through the German sentences."""
-    return [hypothesis.alignment() for hypothesis, _ in Translator.load().score(pairs, "de", "en")]
+    return [hypothesis.alignment() for hypothesis in Translator.load().score(pairs, "de", "en")]
 
 
 def rate(links: list[list[tuple[int, int]]], gold: list[GoldLinks]) -> float:

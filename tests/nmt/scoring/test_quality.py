@@ -46,6 +46,14 @@ def test_coverage_without_words_on_a_side(shape: tuple[int, int], coverage: floa
     assert quality(SURE, np.zeros(shape, dtype=np.float32), []).coverage == coverage
 
 
+def test_source_words_that_got_too_little_or_too_much_are_named() -> None:
+    """The first was looked at by all three target words, the last by none."""
+    weights = np.array([[0.9, 0.1, 0.0], [0.9, 0.1, 0.0], [0.9, 0.1, 0.0]], dtype=np.float32)
+    found = quality(SURE, weights, ["x", "y", "z"])
+
+    assert (found.over_covered, found.uncovered) == ([0], [2])
+
+
 @given(weights=st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=1, max_size=4))
 def test_coverage_is_a_share(weights: list[list[float]]) -> None:
     """It lies between 0 and 1, and another target word never makes it less."""
