@@ -74,6 +74,9 @@ class TrainingConfig(Config):
         0.0, ge=0, description="weight that pulls two passes with other units dropped together (the α of R-Drop)"
     )
     scheduled_sampling: float = Field(0.0, ge=0, le=1, description="share of target inputs that the model says itself")
+    guided_alignment: float = Field(
+        0.0, ge=0, description="weight that pulls attention to the links that `nmt links` made of the corpus; 0.1, say"
+    )
     minimum_risk: MinimumRisk = MinimumRisk()
     ema_decay: float = Field(
         0.0, ge=0, lt=1, description="validate, keep and ship the moving average of the weights; 0.999, say; 0: without"
@@ -91,6 +94,13 @@ class TrainingConfig(Config):
                 f"warmup_updates + decay_updates is {self.warmup_updates + self.decay_updates}, "
                 f"more than the {self.updates} updates of the run"
             )
+        if self.guided_alignment and self.subword_sampling:
+            raise ValueError(
+                "guided_alignment and subword_sampling do not go together: links hold for one way of cutting words; "
+                "set one of them to 0"
+            )
+        if self.guided_alignment and self.model.get("attention") == "none":
+            raise ValueError("guided_alignment has no attention to guide: model.attention is none; choose another")
         return self
 
     def model_config_for(self, tokenizer: Tokenizer) -> ModelConfig:

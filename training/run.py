@@ -24,9 +24,10 @@ from training.batches import Batches
 from training.card import write_card
 from training.config import TrainingConfig, Validation
 from training.corpus.prepared import PreparedCorpus, TrainingSet, weighted
+from training.links import linked_rows
 from training.loggers import JsonLines, Logger, SampleFile, TensorBoard
 from training.objective import Objective
-from training.piece_table import Pair, key_of, stored_tables
+from training.piece_table import Sentences, key_of, stored_tables
 from training.run_state import Progress, locked, write_atomically, writes_explained
 from training.stopping import stop_signals
 from training.terminal import Terminal
@@ -126,24 +127,27 @@ def training_batches(corpus: PreparedCorpus, tokenizer: Tokenizer, config: Train
     From files beside the prepared corpus, made when they are missing; in `folder` where that one cannot be written.
     """
     sets = corpus.training_sets
+    guided = config.guided_alignment > 0
     files = [*dict.fromkeys(part.path for part in sets), *sorted(corpus.tokenizer_folder.iterdir())]
+    files += dict.fromkeys(part.links for part in sets if guided and part.links.exists())
     key = key_of(files, _PAIRS_FORMAT, [(part.path.name, part.direction, part.weight) for part in sets], config.seed)
     store = (corpus.folder if os.access(corpus.folder, os.W_OK) else folder) / "pieces"
-    pairs = track(
-        (pair for part in sets for pair in _pairs(part, tokenizer, config.seed)),
+    cut = linked_rows if guided else _pairs
+    rows = track(
+        (row for part in sets for row in cut(part, tokenizer, config.seed)),
         f"cutting {corpus.folder} into pieces",
         round(sum(part.size * part.weight for part in sets)),
         console=Console(stderr=True),
         transient=True,
     )
-    sources, targets = ranks.first_then_others(lambda: stored_tables(store, key, pairs))
-    batches = Batches(sources, targets, config.batch_pieces, config.max_pieces)
+    sources, targets, *links = ranks.first_then_others(lambda: stored_tables(store, key, rows, 2 + guided))
+    batches = Batches(sources, targets, config.batch_pieces, config.max_pieces, *links)
     if not len(batches):
         raise TrainingError(f"{config.data} has no training pair of at most {config.max_pieces} pieces; see max_pieces")
     return batches
 
 
-def _pairs(part: TrainingSet, tokenizer: Tokenizer, seed: int) -> Iterator[Pair]:
+def _pairs(part: TrainingSet, tokenizer: Tokenizer, seed: int) -> Iterator[Sentences]:
     """Some lines at a time."""
     pairs = weighted(part.pairs(), part.weight, seed)
     while lines := list(islice(pairs, _LINES)):
