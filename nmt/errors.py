@@ -11,7 +11,8 @@
     ├── ModelFolderError       a model folder is incomplete, altered or of another format
     ├── TrainingError          a training run cannot go on
     │   ├── SaveError          what it has reached cannot be written
-    │   └── Diverged           its numbers are no longer finite
+    │   ├── Diverged           its numbers are no longer finite
+    │   └── Forgotten          a fine-tuned model has lost too much of what it could do
     └── EngineError
         ├── QueueFull          try again later
         ├── DeadlineExceeded
@@ -72,6 +73,12 @@ class Diverged(TrainingError):
     """Loss, gradient or weights of a run are no longer finite. What was saved before is whole and finite."""
 
     exit_status = 5
+
+
+class Forgotten(TrainingError):
+    """No checkpoint of a fine-tuned model kept what the recipe's guard asks it to keep."""
+
+    exit_status = 6
 
 
 class EngineError(NmtError):

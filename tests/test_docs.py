@@ -12,6 +12,7 @@ import pytest
 from nmt.cli import build
 from nmt.package import PRETRAINED
 from service.schemas import TranslateReply, TranslateRequest
+from training.config import read_recipe
 from training.corpus.config import read_corpora
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +59,16 @@ def test_the_list_of_corpora_is_one(tmp_path: Path) -> None:
     (tmp_path / "corpora.toml").write_text(block, encoding="utf-8")
 
     assert [corpus.title for corpus in read_corpora(tmp_path / "corpora.toml").corpora] == ["house", "web", "en-fr"]
+
+
+def test_the_recipe_for_fine_tuning_is_one(tmp_path: Path) -> None:
+    """The TOML file of docs/training.md is read without an error."""
+    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/training.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "house.toml").write_text(block, encoding="utf-8")
+    fine_tune = read_recipe(tmp_path / "house.toml").fine_tune
+
+    assert fine_tune
+    assert set(fine_tune.guard) == {"en-de", "de-en"}
 
 
 def test_example_requests_are_valid() -> None:

@@ -43,7 +43,8 @@ class Checkpoints:
         """Keep the weights of now, and note in `progress` which are still in reach of the best."""
         save_tensors(self.path(progress.update), model.weights())
         kept = sorted({*progress.kept, progress.update})
-        progress.kept = sorted({*around(kept, progress.best_update, self.average), *kept[-self.average :]})
+        near = around(kept, progress.best_update, self.average) if progress.best_update in kept else []
+        progress.kept = sorted({*near, *kept[-self.average :]})
 
     def prune(self, progress: Progress) -> None:
         """Delete what `progress` no longer names, once it is saved: whoever resumes finds all that it does name."""

@@ -4,7 +4,7 @@ The memory that this takes does not grow with the corpus: an epoch is cut into b
 chance has drawn make a pool, which is shuffled, sorted by length and cut into batches as a whole.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +20,16 @@ _POOL = 256 * _BLOCK
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """source (B, S) and its lengths (B,) · target_in (B, T), begun with the start piece · target_out (B, T)."""
+    """source (B, S) and its lengths (B,) · target_in (B, T), begun with the start piece · target_out (B, T).
+
+    links (B, T, S), if the training set brings some: what each row of attention should be, or nothing but zeros.
+    """
 
     source: Tensor
     lengths: Tensor
     target_in: Tensor
     target_out: Tensor
+    links: Tensor | None = None
 
     @property
     def target_pieces(self) -> int:
@@ -34,7 +38,12 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
-        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__slots__))
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """The batch with each of its tensors changed."""
+        links = None if self.links is None else change(self.links)
+        return Batch(change(self.source), change(self.lengths), change(self.target_in), change(self.target_out), links)
 
 
 class Batches:
@@ -46,8 +55,11 @@ class Batches:
         targets: PieceTable | Iterable[Sequence[int]],
         batch_pieces: int,
         max_pieces: int,
+        links: PieceTable | None = None,
     ) -> None:
+        """`links`: target and source piece of each link in turn, in a list a pair."""
         self._sources, self._targets = _as_table(sources), _as_table(targets)
+        self._links = links
         self._batch_pieces, self._max_pieces = batch_pieces, max_pieces
         self._kept = sum(len(rows) for rows in self._pools(np.arange(self._blocks)))
         self.left_out = len(self._sources) - self._kept
@@ -73,6 +85,8 @@ class Batches:
             yield np.concatenate([self._fitting(block) for block in blocks[first : first + _POOL // _BLOCK]])
             self._sources.release()
             self._targets.release()
+            if self._links:
+                self._links.release()
 
     def _fitting(self, block: int) -> np.ndarray:
         """The rows of a block whose sides are short enough."""
@@ -102,7 +116,19 @@ class Batches:
         """The tensors of one batch."""
         target_out = self._targets.padded(rows)
         target_in = self._targets.padded(rows, begin=BEGIN)[:, :-1]
-        return Batch(self._sources.padded(rows), torch.from_numpy(self._sources.lengths(rows)), target_in, target_out)
+        source, lengths = self._sources.padded(rows), torch.from_numpy(self._sources.lengths(rows))
+        links = _shares(self._links, rows, (*target_out.shape, source.size(1))) if self._links else None
+        return Batch(source, lengths, target_in, target_out, links)
+
+
+def _shares(links: PieceTable, rows: np.ndarray, shape: tuple[int, ...]) -> Tensor:
+    """The links of some pairs as weights (B, T, S): a target piece shares itself out among what it is linked to."""
+    flat, count = links.padded(rows), torch.from_numpy(links.lengths(rows) // 2)
+    table = flat.view(len(rows), flat.size(1) // 2, 2)
+    pair, number = (torch.arange(table.size(1)) < count.unsqueeze(1)).nonzero(as_tuple=True)
+    weights = torch.zeros(shape)
+    weights[pair, table[pair, number, 0], table[pair, number, 1]] = 1.0
+    return weights / weights.sum(dim=-1, keepdim=True).clamp_min(1.0)
 
 
 def _as_table(sentences: PieceTable | Iterable[Sequence[int]]) -> PieceTable:

@@ -34,6 +34,8 @@ def write_card(
         "|---|---|---|---|---|\n" + "\n".join(rows),
         f"## How it was made\n\n`nmt train {name}.toml`, seed {config.seed}; the weights are those of {origin}.",
     ]
+    if config.fine_tune:
+        sections[-1] += f" It was fine-tuned from the model in `{config.fine_tune.model.name}`."
     if config.card.notes:
         sections.append(f"## Notes\n\n{config.card.notes}")
     return "\n\n".join(sections) + "\n"

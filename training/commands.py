@@ -24,7 +24,8 @@ def train(
     torchrun --nproc-per-node=2 -m nmt train RECIPE --output FOLDER.
 
     Exit status: 0 finished · 2 wrong recipe, data or option · 3 stopped by a signal, and saved · 4 something could not
-    be written, as on a full disk · 5 the numbers were no longer finite. After 3, 4 and 5 the last checkpoint is whole.
+    be written, as on a full disk · 5 the numbers were no longer finite · 6 a fine-tuned model forgot too much. After 3,
+    4 and 5 the last checkpoint is whole.
     """
     console = Console(stderr=True)
     outcome = run_training(read_recipe(recipe, set_ or []), recipe.stem, output, watch=watch)

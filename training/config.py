@@ -1,7 +1,7 @@
 """The settings of a training run, read from a recipe."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -31,6 +31,20 @@ class MinimumRisk(Config):
 
     weight: float = Field(0.0, ge=0, le=1, description="of the expected cost in the loss; likelihood has the rest")
     hypotheses: int = Field(8, ge=2, le=32, description="translations a sentence, from a beam of that size")
+
+
+class FineTune(Config):
+    """Starting from a model that is there. `[model]` then changes the settings of that model, such as its dropout."""
+
+    model: Path = Field(description="a model folder; prepare the data with --tokenizer and the same folder")
+    guard: dict[str, Path] = Field(
+        default_factory=dict, description="test sets (TSV) by direction, such as en-de, that it must still translate"
+    )
+    largest_loss: float = Field(1.0, ge=0, description="BLEU that may be lost on each of them")
+
+    def allows(self, lost: Mapping[str, float]) -> bool:
+        """Whether a model that has lost so much BLEU, by direction, may be kept."""
+        return all(loss <= self.largest_loss for loss in lost.values())
 
 
 class Card(Config):
@@ -74,6 +88,9 @@ class TrainingConfig(Config):
         0.0, ge=0, description="weight that pulls two passes with other units dropped together (the α of R-Drop)"
     )
     scheduled_sampling: float = Field(0.0, ge=0, le=1, description="share of target inputs that the model says itself")
+    guided_alignment: float = Field(
+        0.0, ge=0, description="weight that pulls attention to the links that `nmt links` made of the corpus; 0.1, say"
+    )
     minimum_risk: MinimumRisk = MinimumRisk()
     ema_decay: float = Field(
         0.0, ge=0, lt=1, description="validate, keep and ship the moving average of the weights; 0.999, say; 0: without"
@@ -82,6 +99,7 @@ class TrainingConfig(Config):
     save_every: int = Field(500, ge=1, description="updates between two saves of all that a resume needs")
     model: dict[str, Any] = Field(default_factory=dict)
     validation: Validation = Validation()
+    fine_tune: FineTune | None = None
     card: Card = Card()
 
     @model_validator(mode="after")
@@ -91,6 +109,13 @@ class TrainingConfig(Config):
                 f"warmup_updates + decay_updates is {self.warmup_updates + self.decay_updates}, "
                 f"more than the {self.updates} updates of the run"
             )
+        if self.guided_alignment and self.subword_sampling:
+            raise ValueError(
+                "guided_alignment and subword_sampling do not go together: links hold for one way of cutting words; "
+                "set one of them to 0"
+            )
+        if self.guided_alignment and self.model.get("attention") == "none":
+            raise ValueError("guided_alignment has no attention to guide: model.attention is none; choose another")
         return self
 
     def model_config_for(self, tokenizer: Tokenizer) -> ModelConfig:

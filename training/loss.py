@@ -28,6 +28,15 @@ def smoothed_cross_entropy(
     return loss, likelihood
 
 
+def guided_alignment(weights: Tensor, links: Tensor) -> Tensor:
+    """Cross-entropy of attention by links, summed over the target pieces that have any (Chen et al. 2016, section 3).
+
+    weights (B, T, S): each row a distribution over the source; links (B, T, S): each row the wanted one, or zeros.
+    """
+    log_weights = weights.to(links.dtype).clamp_min(torch.finfo(links.dtype).tiny).log()
+    return -(links * log_weights).sum()
+
+
 class _SmoothedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(

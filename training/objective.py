@@ -1,5 +1,7 @@
 """What an update makes smaller: the loss of a batch under the regularizers that a recipe asks for."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -8,7 +10,7 @@ from nmt.model.seq2seq import Seq2Seq
 from nmt.text.tokenizer import PAD, Tokenizer
 from training.batches import Batch
 from training.config import TrainingConfig
-from training.loss import smoothed_cross_entropy
+from training.loss import guided_alignment, smoothed_cross_entropy
 from training.minimum_risk import expected_cost
 from training.sampling import SubwordSampler
 
@@ -46,19 +48,19 @@ class Objective:
         passes = 1
         if config.consistency:
             batch, passes = _twice(batch), 2
-        vectors, _ = model(batch.source, batch.lengths, batch.target_in)
+        vectors, weights = model(batch.source, batch.lengths, batch.target_in)
         real = batch.target_out != PAD
         loss, likelihood = smoothed_cross_entropy(
             vectors[real], model.output, batch.target_out[real], config.label_smoothing, config.consistency
         )
+        if batch.links is not None:
+            loss = loss + config.guided_alignment * guided_alignment(weights, batch.links)
         return loss / passes, likelihood / passes
 
 
 def _twice(batch: Batch) -> Batch:
     """Each sentence two times, to go through two networks that dropped other units."""
-    return Batch(
-        *(torch.cat([part, part]) for part in (batch.source, batch.lengths, batch.target_in, batch.target_out))
-    )
+    return batch.map(lambda part: torch.cat([part, part]))
 
 
 @torch.no_grad()
@@ -74,4 +76,4 @@ def _with_own_pieces(model: Seq2Seq, batch: Batch, rate: float) -> Batch:
     old = inputs[:, 1:]
     replaced = (torch.rand_like(old, dtype=torch.float32) < rate) & (old != PAD)
     inputs[:, 1:] = torch.where(replaced, said.view_as(old), old)
-    return Batch(batch.source, batch.lengths, inputs, batch.target_out)
+    return replace(batch, target_in=inputs)

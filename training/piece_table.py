@@ -17,11 +17,11 @@ from torch import Tensor
 from nmt.text.tokenizer import PAD
 from training.run_state import flush_folder
 
-Pair = tuple[Sequence[int], Sequence[int]]
-"""Source and target of a sentence pair, as pieces."""
+Sentences = tuple[Sequence[int], ...]
+"""What belongs to one pair: source and target as pieces, and whatever else is to be stored for it."""
 
 _PIECE, _START = np.dtype("<u2"), np.dtype("<i8")  # a vocabulary has at most 64,000 pieces
-_SIDES = ("source", "target")
+_NAMES = ("source", "target", "links")
 _CHUNK = 8192
 
 
@@ -39,9 +39,9 @@ class PieceTable:
         return cls(np.concatenate([np.empty(0, _PIECE), *rows]), starts)
 
     @classmethod
-    def open(cls, folder: Path, side: str) -> Self:
+    def open(cls, folder: Path, name: str) -> Self:
         """A table on disk; what is read stays in memory only as long as there is room, or until `release`."""
-        files = [_mapped(folder / f"{side}.{part}") for part in ("pieces", "starts")]
+        files = [_mapped(folder / f"{name}.{part}") for part in ("pieces", "starts")]
         return cls(np.frombuffer(files[0], _PIECE), np.frombuffer(files[1], _START), files)
 
     def __len__(self) -> int:
@@ -72,8 +72,8 @@ class PieceTable:
             file.madvise(mmap.MADV_DONTNEED)
 
 
-def stored_tables(folder: Path, key: str, pairs: Iterable[Pair]) -> tuple[PieceTable, PieceTable]:
-    """The tables of `pairs`, in files under `folder`; made now if it has none under this `key`, which names them.
+def stored_tables(folder: Path, key: str, rows: Iterable[Sentences], count: int = 2) -> list[PieceTable]:
+    """The `count` tables of `rows`, in files under `folder`; made now if it has none under this `key`, their name.
 
     The files appear as a whole or not at all, and take the place of those of other keys.
     """
@@ -81,7 +81,7 @@ def stored_tables(folder: Path, key: str, pairs: Iterable[Pair]) -> tuple[PieceT
     if not wanted.exists():
         partial = folder / f".{key}.{os.getpid()}.partial"
         try:
-            _write(partial, pairs)
+            _write(partial, rows, _NAMES[:count])
             partial.rename(wanted)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -89,8 +89,7 @@ def stored_tables(folder: Path, key: str, pairs: Iterable[Pair]) -> tuple[PieceT
         for other in folder.iterdir():
             if other != wanted:
                 shutil.rmtree(other, ignore_errors=True)
-    source, target = (PieceTable.open(wanted, side) for side in _SIDES)
-    return source, target
+    return [PieceTable.open(wanted, name) for name in _NAMES[:count]]
 
 
 def key_of(paths: Iterable[Path], *settings: object) -> str:
@@ -102,33 +101,33 @@ def key_of(paths: Iterable[Path], *settings: object) -> str:
     return digest.hexdigest()[:32]
 
 
-def _write(folder: Path, pairs: Iterable[Pair]) -> None:
+def _write(folder: Path, rows: Iterable[Sentences], names: Sequence[str]) -> None:
     """A chunk at a time, so that the size of the corpus does not matter."""
     folder.mkdir(parents=True)
     with ExitStack() as stack:
         files = {
-            (side, part): stack.enter_context((folder / f"{side}.{part}").open("wb"))
-            for side in _SIDES
+            (name, part): stack.enter_context((folder / f"{name}.{part}").open("wb"))
+            for name in names
             for part in ("pieces", "starts")
         }
-        ends = dict.fromkeys(_SIDES, 0)
-        for side in _SIDES:
-            files[side, "starts"].write(bytes(_START.itemsize))
-        for chunk in _chunks(pairs):
-            for side, sentences in zip(_SIDES, zip(*chunk, strict=True), strict=True):
+        ends = dict.fromkeys(names, 0)
+        for name in names:
+            files[name, "starts"].write(bytes(_START.itemsize))
+        for chunk in _chunks(rows):
+            for name, sentences in zip(names, zip(*chunk, strict=True), strict=True):
                 table = PieceTable.of(sentences)
-                files[side, "pieces"].write(table._pieces.tobytes())
-                files[side, "starts"].write((table._starts[1:] + ends[side]).astype(_START).tobytes())
-                ends[side] += int(table._starts[-1])
-        for side in _SIDES:
-            files[side, "pieces"].write(bytes(_PIECE.itemsize))  # a file of no bytes could not be mapped
+                files[name, "pieces"].write(table._pieces.tobytes())
+                files[name, "starts"].write((table._starts[1:] + ends[name]).astype(_START).tobytes())
+                ends[name] += int(table._starts[-1])
+        for name in names:
+            files[name, "pieces"].write(bytes(_PIECE.itemsize))  # a file of no bytes could not be mapped
         for file in files.values():
             file.flush()
             os.fsync(file.fileno())
 
 
-def _chunks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
-    iterator = iter(pairs)
+def _chunks(rows: Iterable[Sentences]) -> Iterator[list[Sentences]]:
+    iterator = iter(rows)
     while chunk := list(islice(iterator, _CHUNK)):
         yield chunk
 

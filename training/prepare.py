@@ -3,14 +3,15 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
 from nmt.errors import ConfigError, DataError
+from nmt.package import ModelFolder
 from nmt.text.normalize import Form
-from nmt.text.tokenizer import train_tokenizer
+from nmt.text.tokenizer import Tokenizer, train_tokenizer
 from training.corpus.config import Directions, PrepareConfig, read_corpora
 from training.corpus.held_out import PairsByDirection
 from training.corpus.prepared import (
@@ -41,6 +42,10 @@ def prepare_corpus(config: PrepareConfig, output: Path, tell: Tell = lambda _: N
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"the folder {output} cannot be made: {error.strerror}") from error
+    reused = _reused_tokenizer(config)
+    if reused:
+        changes = {"tokenizer": reused.config.model_dump(), "tokenizer_from": None}
+        config = PrepareConfig.read({**config.model_dump(), **changes}, where=str(config.tokenizer_from))
     sets = collect(config, tell)
     manifest = Manifest(
         corpora=tuple(_write_training_sets(config, output, sets)),
@@ -49,8 +54,9 @@ def prepare_corpus(config: PrepareConfig, output: Path, tell: Tell = lambda _: N
         seed=config.seed,
     )
     _write_reports(output, sets)
-    tell(f"learning the tokenizer ({config.tokenizer.algorithm}, {config.tokenizer.vocabulary_size:,} pieces)")
-    _make_tokenizer(config, output / TOKENIZER, sets)
+    if not reused:
+        tell(f"learning the tokenizer ({config.tokenizer.algorithm}, {config.tokenizer.vocabulary_size:,} pieces)")
+    (reused or _learn_tokenizer(config, sets)).save(output / TOKENIZER)
     return write_manifest(output, manifest)
 
 
@@ -93,7 +99,21 @@ def _write_reports(folder: Path, sets: Sets) -> None:
     (folder / "report.txt").write_text("\n".join(parts), encoding="utf-8")
 
 
-def _make_tokenizer(config: PrepareConfig, folder: Path, sets: Sets) -> None:
+def _reused_tokenizer(config: PrepareConfig) -> Tokenizer | None:
+    """That of the model folder that the settings name, if it knows all target languages."""
+    if config.tokenizer_from is None:
+        return None
+    tokenizer = ModelFolder.load(config.tokenizer_from).tokenizer
+    for source, target in config.directions:
+        if target not in tokenizer.languages:
+            raise ConfigError(
+                f"{config.tokenizer_from} translates into {', '.join(tokenizer.languages)}, but the corpora want "
+                f"{source}-{target}; leave that direction out, or learn a new tokenizer and train a new model"
+            )
+    return tokenizer
+
+
+def _learn_tokenizer(config: PrepareConfig, sets: Sets) -> Tokenizer:
     """Learn from the training sets alone, as often as their weights say, since that is what the model will see."""
     sides: dict[str, list[str]] = {"read": [], "written": []}
     for corpus in config.corpora:
@@ -102,7 +122,7 @@ def _make_tokenizer(config: PrepareConfig, folder: Path, sets: Sets) -> None:
             sides["read"].append(pair[backward])
             sides["written"].append(pair[not backward])
     targets = list(dict.fromkeys(target for _, target in config.directions))
-    train_tokenizer(sides["read"], sides["written"], targets, config.tokenizer).save(folder)
+    return train_tokenizer(sides["read"], sides["written"], targets, config.tokenizer)
 
 
 Corpora = Annotated[
@@ -113,6 +133,7 @@ Corpora = Annotated[
     ),
 ]
 HeldOutFiles = list[str] | None
+_PIECE_OPTIONS = ("vocabulary_size", "algorithm", "separate_tokenizers", "normalization")
 
 
 def prepare(
@@ -127,6 +148,9 @@ def prepare(
     test_size: Annotated[int, typer.Option(help="Sentences to hold out for the test, without --test.")] = 1000,
     dev: Annotated[HeldOutFiles, typer.Option(metavar="FILE", help="Your own, or en-de=FILE; repeatable.")] = None,
     test: Annotated[HeldOutFiles, typer.Option(metavar="FILE", help="Your own, as --dev.")] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="A model folder whose pieces to take, to fine-tune it.")
+    ] = None,
     vocabulary_size: Annotated[int, typer.Option(help="Pieces a vocabulary.")] = 8000,
     algorithm: Annotated[Literal["unigram", "bpe", "char"], typer.Option(help="How to cut words.")] = "unigram",
     separate_tokenizers: Annotated[
@@ -160,7 +184,7 @@ def prepare(
             "dev": dev or (),
             "test": test or (),
         }
-        tokenizer = {
+        pieces = {
             "algorithm": algorithm,
             "vocabulary_size": vocabulary_size,
             "joint": not separate_tokenizers,
@@ -173,7 +197,9 @@ def prepare(
             "drop_identical": not keep_identical,
             "drop_duplicates": not keep_duplicates,
         }
-        values = {"corpora": [corpus], "tokenizer": tokenizer, "cleaning": cleaning, "seed": seed}
+        values: dict[str, Any] = {"corpora": [corpus], "tokenizer_from": tokenizer, "cleaning": cleaning, "seed": seed}
+        if tokenizer is None or any(_is_given(context, name) for name in _PIECE_OPTIONS):
+            values["tokenizer"] = pieces
         config = PrepareConfig.read(values, where="options")
     console.print(_summary(prepare_corpus(config, output, console.print)))
 

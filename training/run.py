@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from nmt.errors import TrainingError
+from nmt.errors import Forgotten, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import Description, save_model_folder, stored
 from nmt.text.tokenizer import Tokenizer
@@ -24,14 +24,16 @@ from training.batches import Batches
 from training.card import write_card
 from training.config import TrainingConfig, Validation
 from training.corpus.prepared import PreparedCorpus, TrainingSet, weighted
+from training.fine_tuning import guarded, initial_model
+from training.links import linked_rows
 from training.loggers import JsonLines, Logger, SampleFile, TensorBoard
 from training.objective import Objective
-from training.piece_table import Pair, key_of, stored_tables
+from training.piece_table import Sentences, key_of, stored_tables
 from training.run_state import Progress, locked, write_atomically, writes_explained
 from training.stopping import stop_signals
 from training.terminal import Terminal
 from training.trainer import Trainer
-from training.validation import ValidationResult, Validator
+from training.validation import Lost, ValidationResult, Validator, nothing_lost
 
 _ALL = 1_000_000
 _LINES = 4096
@@ -61,10 +63,10 @@ class _Data:
         tokenizer = Tokenizer.load(corpus.tokenizer_folder)
         return cls(corpus, tokenizer, training_batches(corpus, tokenizer, config, folder))
 
-    def validator(self, config: Validation, part: str = "dev") -> Validator:
+    def validator(self, config: Validation, part: str = "dev", lost: Lost = nothing_lost) -> Validator:
         """For the dev or the test set. A direction without one is left out."""
         rows = {direction: getattr(self.corpus, part)(direction) for direction in self.corpus.directions}
-        return Validator(self.tokenizer, {direction: own for direction, own in rows.items() if own}, config)
+        return Validator(self.tokenizer, {direction: own for direction, own in rows.items() if own}, config, lost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,8 @@ def run_training(config: TrainingConfig, name: str, folder: Path, *, watch: bool
         if ranks.any_of(data is None) or data is None:
             return Outcome(Progress(), interrupted=True)
         torch.manual_seed(config.seed)
-        model = Seq2Seq(config.model_config_for(data.tokenizer))
-        validator = data.validator(config.validation)
+        model = initial_model(config, data.tokenizer)
+        validator = data.validator(config.validation, lost=guarded(config, config.validation))
         loggers, objective = _loggers(config, folder, watch), Objective(config, data.tokenizer)
         trainer = Trainer(config, model, data.batches, validator, folder, loggers, objective)
         progress = trainer.run(stop)
@@ -126,24 +128,27 @@ def training_batches(corpus: PreparedCorpus, tokenizer: Tokenizer, config: Train
     From files beside the prepared corpus, made when they are missing; in `folder` where that one cannot be written.
     """
     sets = corpus.training_sets
+    guided = config.guided_alignment > 0
     files = [*dict.fromkeys(part.path for part in sets), *sorted(corpus.tokenizer_folder.iterdir())]
+    files += dict.fromkeys(part.links for part in sets if guided and part.links.exists())
     key = key_of(files, _PAIRS_FORMAT, [(part.path.name, part.direction, part.weight) for part in sets], config.seed)
     store = (corpus.folder if os.access(corpus.folder, os.W_OK) else folder) / "pieces"
-    pairs = track(
-        (pair for part in sets for pair in _pairs(part, tokenizer, config.seed)),
+    cut = linked_rows if guided else _pairs
+    rows = track(
+        (row for part in sets for row in cut(part, tokenizer, config.seed)),
         f"cutting {corpus.folder} into pieces",
         round(sum(part.size * part.weight for part in sets)),
         console=Console(stderr=True),
         transient=True,
     )
-    sources, targets = ranks.first_then_others(lambda: stored_tables(store, key, pairs))
-    batches = Batches(sources, targets, config.batch_pieces, config.max_pieces)
+    sources, targets, *links = ranks.first_then_others(lambda: stored_tables(store, key, rows, 2 + guided))
+    batches = Batches(sources, targets, config.batch_pieces, config.max_pieces, *links)
     if not len(batches):
         raise TrainingError(f"{config.data} has no training pair of at most {config.max_pieces} pieces; see max_pieces")
     return batches
 
 
-def _pairs(part: TrainingSet, tokenizer: Tokenizer, seed: int) -> Iterator[Pair]:
+def _pairs(part: TrainingSet, tokenizer: Tokenizer, seed: int) -> Iterator[Sentences]:
     """Some lines at a time."""
     pairs = weighted(part.pairs(), part.weight, seed)
     while lines := list(islice(pairs, _LINES)):
@@ -152,25 +157,43 @@ def _pairs(part: TrainingSet, tokenizer: Tokenizer, seed: int) -> Iterator[Pair]
 
 
 def _choose(config: TrainingConfig, trainer: Trainer, data: _Data) -> _Choice:
-    """Take the best checkpoint, or the mean of those around it if that is better on the whole dev set."""
+    """Take the best checkpoint, or the mean of those around it if that is better on the whole dev set.
+
+    Raises `Forgotten` if no validation, or neither of the two, kept what a fine-tuned model has to keep.
+    """
     progress, model, checkpoints = trainer.progress, trainer.model, trainer.checkpoints
     if not progress.kept:
         raise TrainingError("the run ended before its first validation; lower validation.every or raise updates")
+    if progress.best_score is None:
+        raise Forgotten(_forgotten(config, f"at each of its validations, up to update {progress.update}"))
     nearest = around(progress.kept, progress.best_update, config.validation.average)
     candidates = {f"update {progress.best_update}": checkpoints.load(progress.best_update)}
     if len(nearest) > 1:
         candidates[f"mean of updates {', '.join(map(str, nearest))}"] = checkpoints.mean(nearest)
     whole = config.validation.model_copy(update={"sentences": _ALL})
-    dev = {}
+    lost, dev = guarded(config, whole), {}
     for origin, weights in candidates.items():
         model.load_weights(stored(weights))  # what is scored is what will be shipped
-        dev[origin] = data.validator(whole).run(model)
-    chosen = max(dev, key=lambda origin: dev[origin].metric(config.validation.metric))
+        dev[origin] = data.validator(whole, lost=lost).run(model)
+    allowed = [origin for origin in dev if config.fine_tune is None or config.fine_tune.allows(dev[origin].lost)]
+    if not allowed:
+        best, *_ = dev.values()
+        losses = ", ".join(f"{score:.1f} on {name}" for name, score in best.lost.items())
+        raise Forgotten(_forgotten(config, f"on the whole guard at its best update {progress.best_update} ({losses})"))
+    chosen = max(allowed, key=lambda origin: dev[origin].metric(config.validation.metric))
     test = None
     if data.corpus.manifest.test:
         model.load_weights(stored(candidates[chosen]))
         test = data.validator(whole, "test").run(model)
     return _Choice(chosen, candidates[chosen], dev, test)
+
+
+def _forgotten(config: TrainingConfig, when: str) -> str:
+    largest = config.fine_tune.largest_loss if config.fine_tune else 0.0
+    return (
+        f"no model was written: the model lost more than the {largest:g} BLEU of fine_tune.largest_loss {when}. Lower "
+        f"learning_rate, add some of the old corpus to the new one, or raise the limit; then train in another folder"
+    )
 
 
 def _write_model(config: TrainingConfig, name: str, folder: Path, model: Seq2Seq, data: _Data, choice: _Choice) -> Path:

@@ -48,6 +48,8 @@ class Terminal:
         """Say how good the model is now, and show its translations."""
         parts = [f"{d} BLEU {own['bleu'].score:.1f} chrF {own['chrf'].score:.1f}" for d, own in result.scores.items()]
         self._dev = "· dev " + ", ".join(parts)
+        if result.lost:
+            self._dev += " · lost " + ", ".join(f"{score:.1f} on {name}" for name, score in result.lost.items())
         self._console.print(f"update {progress.update}: dev loss {result.loss:.3f} {self._dev}", highlight=False)
         if self._watch and self._console.is_terminal:
             self._samples = _table(progress.update, result)

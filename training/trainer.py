@@ -200,7 +200,8 @@ class Trainer:
     def _take(self, result: ValidationResult) -> None:
         """Note a validation, and keep the weights if they may be needed."""
         score, progress = result.metric(self.config.validation.metric), self.progress
-        if progress.best_score is None or score > progress.best_score:
+        allowed = self.config.fine_tune is None or self.config.fine_tune.allows(result.lost)
+        if allowed and (progress.best_score is None or score > progress.best_score):
             progress.best_score, progress.best_update = score, progress.update
             progress.validations_since_best = 0
         else:

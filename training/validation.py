@@ -1,6 +1,6 @@
 """How good the model is now: its loss and its translations of the dev set."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
@@ -43,13 +43,14 @@ class ValidationResult:
     """What a validation found.
 
     loss: negative log-likelihood a target piece, in nats · scores and samples by direction, such as `en-de` ·
-    saturation: the share of gates that are stuck, by layer.
+    saturation: the share of gates that are stuck, by layer · lost: BLEU that a fine-tuned model has lost, by direction.
     """
 
     loss: float
     scores: dict[str, dict[str, MetricScore]] = field(default_factory=dict)
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     saturation: dict[str, float] = field(default_factory=dict)
+    lost: dict[str, float] = field(default_factory=dict)
 
     def metric(self, name: str) -> float:
         """The mean over the directions; more is better, so the loss is negated."""
@@ -65,14 +66,30 @@ class ValidationResult:
             for direction, own in self.samples.items()
         }
         scores = {d: {name: asdict(score) for name, score in own.items()} for d, own in self.scores.items()}
-        return {"loss": self.loss, "scores": scores, "saturation": self.saturation, "samples": samples}
+        result = {"loss": self.loss, "scores": scores, "saturation": self.saturation, "samples": samples}
+        return result | ({"lost": self.lost} if self.lost else {})
+
+
+Lost = Callable[[Seq2Seq], dict[str, float]]
+"""Measures the BLEU, by direction, that a model has lost since it was fine-tuned."""
+
+
+def nothing_lost(_: Seq2Seq) -> dict[str, float]:
+    """For a model that began with nothing."""
+    return {}
 
 
 class Validator:
     """Scores a model on a fixed part of each direction's dev set."""
 
-    def __init__(self, tokenizer: Tokenizer, dev_sets: Mapping[Direction, DevSet], config: Validation) -> None:
-        self._tokenizer, self._config = tokenizer, config
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        dev_sets: Mapping[Direction, DevSet],
+        config: Validation,
+        lost: Lost = nothing_lost,
+    ) -> None:
+        self._tokenizer, self._config, self._lost = tokenizer, config, lost
         self._dev = {direction: spread(rows, config.sentences) for direction, rows in dev_sets.items()}
         sources = [
             ids for (_, target), rows in self._dev.items() for ids in tokenizer.source_ids(_column(rows), target)
@@ -89,7 +106,7 @@ class Validator:
             name = "-".join(direction)
             texts, samples[name] = self._translate(translator, direction, rows, self._config.search)
             scores[name] = corpus_scores(texts, [refs for _, refs in rows], tokenize=self._config.tokenize)
-        return ValidationResult(self._loss(model), scores, samples, self._saturation(model))
+        return ValidationResult(self._loss(model), scores, samples, self._saturation(model), self._lost(model))
 
     def _translate(
         self, translator: Translator, direction: Direction, rows: DevSet, search: SearchConfig

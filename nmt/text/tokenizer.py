@@ -68,6 +68,11 @@ class Tokenizer:
         """Pieces of the target vocabulary."""
         return int(self._target.get_piece_size())
 
+    def equals(self, other: "Tokenizer") -> bool:
+        """Whether both cut every text into the same pieces, with the same ids and tags."""
+        own, others = ((t.config, t.languages, t._models) for t in (self, other))
+        return own == others
+
     def normalize(self, text: str) -> NormalizedText:
         """The text as the model sees it."""
         return normalize(text, self.config.normalization)

@@ -23,7 +23,7 @@ from nmt.model.seq2seq import Seq2Seq
 from nmt.text.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 from training.batches import Batches
 from training.config import TrainingConfig
-from training.piece_table import Pair, stored_tables
+from training.piece_table import Sentences, stored_tables
 from training.trainer import Trainer
 from training.validation import ValidationResult
 
@@ -80,7 +80,7 @@ def _lines() -> list[str]:
     return [" ".join(rng.choices(words, k=min(60, 3 + int(rng.expovariate(0.12))))) for _ in range(20_000)]
 
 
-def _pairs(tokenizer: Tokenizer, lines: list[str]) -> Iterator[Pair]:
+def _pairs(tokenizer: Tokenizer, lines: list[str]) -> Iterator[Sentences]:
     sources, targets = tokenizer.source_ids(lines, "yy"), tokenizer.target_ids(lines)
     while True:
         yield from zip(sources, targets, strict=True)

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmt.text.tokenizer import PAD
-from training.piece_table import Pair, PieceTable, key_of, stored_tables
+from training.piece_table import PieceTable, Sentences, key_of, stored_tables
 
 sentence = st.lists(st.integers(0, 63_999), min_size=1, max_size=9)
 
 
 @given(pairs=st.lists(st.tuples(sentence, sentence), max_size=30))
-def test_tables_on_disk_are_those_in_memory(pairs: list[Pair], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_tables_on_disk_are_those_in_memory(pairs: list[Sentences], tmp_path_factory: pytest.TempPathFactory) -> None:
     """Lengths and pieces, in any order of rows."""
     stored = stored_tables(tmp_path_factory.mktemp("store"), "key", iter(pairs))
     rows = np.random.default_rng(0).permutation(len(pairs))
@@ -60,7 +60,7 @@ def test_tables_are_made_once_a_content_and_replace_the_older(tmp_path: Path) ->
 def test_tables_that_were_cut_short_leave_nothing(tmp_path: Path) -> None:
     """An error in the middle of the corpus leaves no half table that a later run would take for whole."""
 
-    def pairs() -> Iterator[Pair]:
+    def pairs() -> Iterator[Sentences]:
         yield [1], [2]
         raise ValueError("line 2 is bad")
 

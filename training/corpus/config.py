@@ -73,10 +73,15 @@ class PrepareConfig(Config):
     corpora: tuple[CorpusConfig, ...] = Field(min_length=1)
     cleaning: CleaningConfig = CleaningConfig()
     tokenizer: TokenizerConfig = TokenizerConfig()
+    tokenizer_from: Path | None = Field(None, description="a model folder whose pieces are taken, to fine-tune it")
     seed: int = 1
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
+        if self.tokenizer_from and "tokenizer" in self.model_fields_set:
+            raise ValueError(
+                f"the tokenizer is that of {self.tokenizer_from}, so settings of a new one have no place beside it"
+            )
         titles = [corpus.title for corpus in self.corpora]
         if twice := next((title for title in titles if titles.count(title) > 1), None):
             raise ValueError(f"two corpora are called {twice}; give each a name of its own")

@@ -67,6 +67,11 @@ class TrainingSet:
     path: Path
     backward: bool
 
+    @property
+    def links(self) -> Path:
+        """Where the links of its words are if there are any: a line a pair, in the order of the file's columns."""
+        return self.path.with_name(self.path.name.replace("train.", "links.", 1)).with_suffix(".txt")
+
     def pairs(self) -> Iterator[TextPair]:
         """Each pair once, as source and target of `direction`, in the order of the corpus, from the disk."""
         for one, other, *_ in _rows(self.path):

@@ -1,0 +1,211 @@
+"""Fine-tuning: pieces and weights of a model folder, and a guard over what it could do."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from small_run import small_run
+from typer.testing import CliRunner
+
+from nmt.cli import build
+from nmt.config import SearchConfig
+from nmt.errors import ConfigError, Forgotten, ModelFolderError, TrainingError
+from nmt.package import ModelFolder
+from nmt.text.tokenizer import Tokenizer
+from nmt.translator import Translator
+from training.config import FineTune, TrainingConfig, Validation
+from training.corpus.config import PrepareConfig
+from training.corpus.prepared import PreparedCorpus
+from training.fine_tuning import Guard, initial_model
+from training.prepare import prepare_corpus
+from training.run import run_training
+from training.trainer import Trainer
+from training.validation import ValidationResult
+
+SEARCH = SearchConfig(beam_size=1, max_length=8)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, tiny_folder: Path) -> PreparedCorpus:
+    """A small corpus in the pieces of the tiny model."""
+    return prepare_corpus(settings(tmp_path, tokenizer_from=tiny_folder), tmp_path / "data")
+
+
+def settings(folder: Path, target: str = "de", **changes: object) -> PrepareConfig:
+    """For a small corpus of made-up words."""
+    rng = random.Random(3)
+    words = "the dog sleeps in a house".split(), "der Hund schläft im Haus nicht".split()
+    rows = [[" ".join(rng.choices(side, k=rng.randint(3, 6))) for side in words] for _ in range(150)]
+    (folder / "c.tsv").write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
+    own = {"files": [str(folder / "c.tsv")], "source": "en", "target": target, "dev_size": 10, "test_size": 0}
+    values = {"corpora": [{**own, "directions": "forward"}], "cleaning": {"check_languages": False}, **changes}
+    return PrepareConfig.read(values, where="test")
+
+
+@pytest.fixture
+def recipe(corpus: PreparedCorpus, tiny_folder: Path, guard: Path) -> Callable[..., TrainingConfig]:
+    """A short run from the tiny model; changes are those of `[fine_tune]`."""
+
+    def make(rate: float = 1e-3, **changes: object) -> TrainingConfig:
+        values = {
+            "data": str(corpus.folder),
+            "updates": 4,
+            "warmup_updates": 0,
+            "decay_updates": 0,
+            "learning_rate": rate,
+            "precision": "float32",
+            "validation": {"every": 2, "sentences": 5, "search": SEARCH.model_dump(), "tokenize": "char"},
+            "fine_tune": {"model": str(tiny_folder), "guard": {"de-en": str(guard)}, **changes},
+        }
+        return TrainingConfig.read(values, where="test")
+
+    return make
+
+
+@pytest.fixture
+def guard(tmp_path: Path, tiny_folder: Path) -> Path:
+    """A test set that the tiny model translates without a fault: its references are its own translations."""
+    texts = ["Der Hund schläft.", "Tom weiß nicht warum.", "das Haus und der Hund", "Warum schläft Tom im Haus?"]
+    done = Translator.load(tiny_folder).translate(texts, "en", "de", SEARCH)
+    rows = [f"{text}\t{translation.text}\n" for text, translation in zip(texts, done, strict=True)]
+    (tmp_path / "old.tsv").write_text("".join(rows), encoding="utf-8")
+    return tmp_path / "old.tsv"
+
+
+def test_a_corpus_in_the_pieces_of_a_model(corpus: PreparedCorpus, tiny_folder: Path) -> None:
+    """The tokenizer is that of the model folder, tags of languages that the corpus lacks included."""
+    own, given = Tokenizer.load(corpus.tokenizer_folder), ModelFolder.load(tiny_folder).tokenizer
+
+    assert own.equals(given)
+    assert own.languages == ("en", "de")
+
+
+def test_the_pieces_of_a_model_from_the_command_line(tmp_path: Path, tiny_folder: Path) -> None:
+    """`--tokenizer`, and no option of a new one beside it."""
+    settings(tmp_path)
+    arguments = ["prepare", str(tmp_path / "c.tsv"), "--source", "en", "--target", "de", "--any-language"]
+    arguments += ["--dev-size", "5", "--test-size", "5", "--tokenizer", str(tiny_folder), "--output"]
+    CliRunner().invoke(build([]), [*arguments, str(tmp_path / "out")], catch_exceptions=False)
+
+    assert PreparedCorpus.load(tmp_path / "out").directions == [("en", "de"), ("de", "en")]
+    assert Tokenizer.load(tmp_path / "out/tokenizer").equals(ModelFolder.load(tiny_folder).tokenizer)
+    with pytest.raises(ConfigError, match="so settings of a new one have no place beside it"):
+        CliRunner().invoke(
+            build([]), [*arguments, str(tmp_path / "no"), "--vocabulary-size", "300"], catch_exceptions=False
+        )
+
+
+def test_a_language_that_the_model_does_not_write_is_refused(tmp_path: Path, tiny_folder: Path) -> None:
+    """There is no tag to ask for it."""
+    with pytest.raises(ConfigError, match=r"translates into en, de, but the corpora want en-fr; leave that direction"):
+        prepare_corpus(settings(tmp_path, target="fr", tokenizer_from=tiny_folder), tmp_path / "out")
+
+
+def test_a_run_begins_with_the_weights_of_the_model(
+    recipe: Callable[..., TrainingConfig], corpus: PreparedCorpus, tiny_folder: Path
+) -> None:
+    """In its shape; `[model]` may change what is no shape, and is refused where it does not fit."""
+    tokenizer, folder = Tokenizer.load(corpus.tokenizer_folder), ModelFolder.load(tiny_folder)
+    config = recipe().model_copy(update={"model": {"layer_dropout": 0.05}})
+    model = initial_model(config, tokenizer)
+
+    assert all(torch.equal(own, folder.weights[name].float()) for name, own in model.weights().items())
+    assert model.config == folder.description.model.model_copy(update={"layer_dropout": 0.05})
+    with pytest.raises(ModelFolderError, match="the weights do not fit the config"):
+        initial_model(recipe().model_copy(update={"model": {"decoder_size": 24}}), tokenizer)
+
+
+def test_data_in_other_pieces_are_refused(tmp_path: Path, recipe: Callable[..., TrainingConfig]) -> None:
+    """With the way to the right ones."""
+    other = prepare_corpus(settings(tmp_path, tokenizer={"algorithm": "char"}), tmp_path / "other")
+
+    with pytest.raises(TrainingError, match=r"other pieces than .* knows; prepare it again with --tokenizer"):
+        initial_model(recipe(), Tokenizer.load(other.tokenizer_folder))
+
+
+def test_the_guard_compares_with_the_original(tiny_folder: Path, guard: Path) -> None:
+    """The original loses nothing, one of other weights all; no random number of the run is drawn."""
+    original = ModelFolder.load(tiny_folder).build()
+    other = ModelFolder.load(tiny_folder).build()
+    for weight in other.parameters():
+        torch.nn.init.normal_(weight, std=0.3)
+    state = torch.get_rng_state()
+    own = Guard(FineTune(model=tiny_folder, guard={"de-en": guard}), Validation(search=SEARCH, tokenize="char"))
+
+    assert own.lost(original) == {"de-en": pytest.approx(0)}
+    assert own.lost(other)["de-en"] > 50
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_guard_for_a_direction_that_the_model_lacks_is_refused(tiny_folder: Path, guard: Path) -> None:
+    """The message lists those that it has."""
+    with pytest.raises(ConfigError, match=r"fine_tune.guard names 'de-fr'; the directions of .* are en-de, de-en"):
+        Guard(FineTune(model=tiny_folder, guard={"de-fr": guard}), Validation())
+
+
+def run_with_losses(folder: Path, lost: list[float], metric: list[float]) -> Trainer:
+    """A run whose three validations find these losses of BLEU and these scores."""
+    fine_tune = {"model": "unused", "guard": {"en-de": "unused"}, "largest_loss": 1.0}
+    run = small_run(folder, fine_tune=fine_tune)
+    results = iter(zip(lost, metric, strict=True))
+
+    def validate(_: object) -> ValidationResult:
+        loss, score = next(results)
+        return ValidationResult(loss=-score, lost={"en-de": loss, "de-en": 0.0})
+
+    run.validator.run = validate
+    run.run()
+    return run
+
+
+def test_what_lost_too_much_is_not_the_best(tmp_path: Path) -> None:
+    """However good its score: the best is that of the others, and the log says what was lost."""
+    run = run_with_losses(tmp_path, [0.9, 1.1, -2.0], [1.0, 9.0, 2.0])
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+
+    assert (run.progress.best_update, run.progress.best_score) == (12, 2.0)
+    assert [line["lost"]["en-de"] for line in lines if line["kind"] == "validation"] == [0.9, 1.1, -2.0]
+
+
+def test_patience_also_counts_what_lost_too_much(tmp_path: Path) -> None:
+    """A run that only forgets ends early; its last checkpoints are kept."""
+    run = run_with_losses(tmp_path, [5.0, 5.0, 5.0], [1.0, 2.0, 3.0])
+
+    assert run.progress.best_score is None
+    assert run.progress.validations_since_best == 3
+    assert run.progress.kept == [8, 12]
+
+
+def test_a_model_that_kept_what_it_could_do_is_written(
+    recipe: Callable[..., TrainingConfig], tmp_path: Path, tiny_folder: Path
+) -> None:
+    """With updates too small to change anything, it is the original; the card names it."""
+    outcome = run_training(recipe(rate=1e-12, largest_loss=0.5), "tuned", tmp_path / "run")
+    assert outcome.model
+    tuned, original = ModelFolder.load(outcome.model), ModelFolder.load(tiny_folder)
+
+    assert all(torch.equal(weight, original.weights[name]) for name, weight in tuned.weights.items())
+    assert tuned.description.directions == [("en", "de")]
+    assert "fine-tuned from the model in `tiny`" in (outcome.model / "README.md").read_text()
+
+
+def test_a_run_in_which_all_was_forgotten_says_so(recipe: Callable[..., TrainingConfig], tmp_path: Path) -> None:
+    """With its own exit status; no model is written."""
+    with pytest.raises(Forgotten, match=r"lost more than the 1 BLEU of fine_tune.largest_loss at each of its valid"):
+        run_training(recipe(rate=0.5), "tuned", tmp_path / "run")
+    assert Forgotten.exit_status == 6
+    assert not (tmp_path / "run/model").exists()
+
+
+def test_the_whole_guard_has_the_last_word(
+    recipe: Callable[..., TrainingConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What passed on the sentences of the validations may still fail on all of them."""
+    whole = 1_000_000
+    monkeypatch.setattr(Guard, "lost", lambda self, _: {"de-en": 7.0 if self._validation.sentences == whole else 0.0})
+
+    with pytest.raises(Forgotten, match=r"on the whole guard at its best update \d \(7.0 on de-en\)"):
+        run_training(recipe(), "tuned", tmp_path / "run")

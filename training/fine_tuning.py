@@ -1,0 +1,72 @@
+"""Fine-tuning: from the weights of a model folder, and without forgetting what that model could do."""
+
+from functools import cached_property
+
+import torch
+
+from nmt.config import ModelConfig
+from nmt.errors import ConfigError, TrainingError
+from nmt.model.seq2seq import Seq2Seq
+from nmt.package import ModelFolder
+from nmt.scoring.metrics import corpus_bleu
+from nmt.text.tokenizer import Tokenizer
+from nmt.translator import Translator
+from training.config import FineTune, TrainingConfig, Validation
+from training.evaluate import read_test_set
+from training.validation import Lost, nothing_lost, spread
+
+
+def initial_model(config: TrainingConfig, tokenizer: Tokenizer) -> Seq2Seq:
+    """The network that a run begins with: made by chance, or that of the model folder that the recipe names."""
+    if config.fine_tune is None:
+        return Seq2Seq(config.model_config_for(tokenizer))
+    folder = ModelFolder.load(config.fine_tune.model)
+    if not folder.tokenizer.equals(tokenizer):
+        raise TrainingError(
+            f"{config.data} was cut into other pieces than {folder.path} knows; prepare it again with "
+            f"--tokenizer {folder.path}"
+        )
+    shape = {**folder.description.model.model_dump(), **config.model}
+    model = Seq2Seq(ModelConfig.read(shape, where="[model]"))
+    model.load_weights(folder.weights)
+    return model
+
+
+def guarded(config: TrainingConfig, validation: Validation) -> Lost:
+    """What measures the loss that the recipe's guard is about, on as many sentences as a validation takes."""
+    if config.fine_tune is None or not config.fine_tune.guard:
+        return nothing_lost
+    return Guard(config.fine_tune, validation).lost
+
+
+class Guard:
+    """Sentences that a model could translate before it is fine-tuned, and how much worse it becomes at them."""
+
+    def __init__(self, config: FineTune, validation: Validation) -> None:
+        self._original, self._validation = ModelFolder.load(config.model), validation
+        known = {"-".join(direction): direction for direction in self._original.description.directions}
+        if unknown := sorted(config.guard.keys() - known.keys()):
+            raise ConfigError(
+                f"fine_tune.guard names {unknown[0]!r}; the directions of {config.model} are {', '.join(known)}"
+            )
+        sets = {name: read_test_set([path]) for name, path in config.guard.items()}
+        self._sets = {known[name]: spread(rows, validation.sentences) for name, rows in sets.items()}
+
+    def lost(self, model: Seq2Seq) -> dict[str, float]:
+        """BLEU by direction that this model has less than the original; negative where it has more."""
+        now = self._scores(model)
+        return {name: score - now[name] for name, score in self._before.items()}
+
+    @cached_property
+    def _before(self) -> dict[str, float]:
+        with torch.random.fork_rng(devices=[]):  # building a network draws random numbers; those of the run must stay
+            return self._scores(self._original.build())
+
+    def _scores(self, model: Seq2Seq) -> dict[str, float]:
+        translator = Translator(model, self._original.tokenizer, list(self._sets))
+        scores = {}
+        for (source, target), rows in self._sets.items():
+            found = translator.translate([text for text, _ in rows], target, source, self._validation.search)
+            bleu = corpus_bleu([t.text for t in found], [refs for _, refs in rows], self._validation.tokenize)
+            scores[f"{source}-{target}"] = bleu.score
+        return scores
