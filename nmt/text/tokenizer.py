@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -240,11 +241,23 @@ def _train(lines: list[str], languages: Sequence[str], config: TokenizerConfig) 
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise DataError(
-            f"a vocabulary of {config.vocabulary_size} pieces cannot be learned from {len(lines)} lines; "
-            f"set vocabulary_size lower or bring more text (SentencePiece says: {error})"
-        ) from error
+        raise DataError(_too_large_or_small(str(error), config.vocabulary_size, len(lines))) from error
     return model.getvalue()
+
+
+def _too_large_or_small(said: str, size: int, lines: int) -> str:
+    """What SentencePiece says about a size that does not fit the text, for those who never heard of it."""
+    if largest := re.search(r"set it to a value <= (\d+)", said):
+        return (
+            f"vocabulary_size is {size:,}, but the text of {lines:,} lines gives at most {int(largest[1]):,} pieces; "
+            f"set vocabulary_size to {int(largest[1]):,} or less, or bring more text"
+        )
+    if smallest := re.search(r"smaller than required_chars\. \d+ vs (\d+)", said):
+        return (
+            f"vocabulary_size is {size:,}, but bytes, tags and the characters of the text alone are "
+            f"{int(smallest[1]):,} pieces; set vocabulary_size to more than that"
+        )
+    return f"no vocabulary of {size:,} pieces can be learned from {lines:,} lines; SentencePiece says: {said}"
 
 
 def _processor(models: dict[str, bytes], side: str) -> sentencepiece.SentencePieceProcessor:

@@ -2,8 +2,10 @@
 
 import json
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
+import sentencepiece
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -261,15 +263,40 @@ def test_a_corpus_without_text_is_refused(lines: list[str]) -> None:
 
 @pytest.mark.parametrize("algorithm", ["unigram", "bpe"])
 def test_a_corpus_too_small_for_the_vocabulary_is_refused(algorithm: str) -> None:
-    """The message says how much there was, what was wanted, what to do, and how large a vocabulary could be."""
-    with pytest.raises(DataError) as caught:
-        train_tokenizer(
-            ["Two words."], ["Zwei Wörter."], ["de"], TokenizerConfig(algorithm=algorithm, vocabulary_size=8000)
-        )
+    """The message gives the size that was wanted and the largest one, which then can be learned, and no larger one."""
+    lines = ["Two words and two more words."], ["Zwei Wörter und zwei weitere Wörter."]
 
-    assert "a vocabulary of 8000 pieces cannot be learned from 2 lines" in str(caught.value)
-    assert "set vocabulary_size lower or bring more text" in str(caught.value)
-    assert "<= " in str(caught.value)
+    def refused(size: int) -> str:
+        with pytest.raises(DataError) as caught:
+            train_tokenizer(*lines, ["de"], TokenizerConfig(algorithm=algorithm, vocabulary_size=size))
+        return str(caught.value)
+
+    said = refused(8000)
+    start = "vocabulary_size is 8,000, but the text of 2 lines gives at most "
+    largest = int(said.removeprefix(start).split()[0])
+
+    assert said.startswith(start)
+    assert said.endswith(f"; set vocabulary_size to {largest} or less, or bring more text")
+    assert refused(largest + 1).startswith(f"vocabulary_size is {largest + 1}, but")
+    train_tokenizer(*lines, ["de"], TokenizerConfig(algorithm=algorithm, vocabulary_size=largest))
+
+
+def test_a_vocabulary_too_small_for_the_characters_is_refused() -> None:
+    """The message says how many pieces there are before any word."""
+    lines = ["abcdefghijklmnopqrstuvwxyz"]
+    with pytest.raises(DataError) as caught:
+        train_tokenizer(lines, lines, ["de"], TokenizerConfig(vocabulary_size=270))
+
+    assert "vocabulary_size is 270, but bytes, tags and the characters of the text alone are 288" in str(caught.value)
+    assert "set vocabulary_size to more than that" in str(caught.value)
+
+
+def test_what_else_stops_the_tokenizer_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In SentencePiece's own words."""
+    monkeypatch.setattr(sentencepiece.SentencePieceTrainer, "train", MagicMock(side_effect=RuntimeError("a bad day")))
+
+    with pytest.raises(DataError, match=r"no vocabulary of 8,000 pieces can be learned from 2 lines; .*: a bad day"):
+        train_tokenizer(["a"], ["b"], ["de"], TokenizerConfig())
 
 
 BYTES_OF_THE_EMOJI = {f"<0x{byte:02X}>" for byte in "😀".encode()}

@@ -1,0 +1,149 @@
+"""Corpora of which a model has written one side: what is in them, and that no translation is made twice."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import training.synthesis
+from nmt.cli import build
+from nmt.config import SearchConfig
+from nmt.errors import DataError
+from nmt.translator import Translator
+from training.corpus.config import PrepareConfig, read_corpora
+from training.corpus.prepared import PreparedCorpus
+from training.prepare import prepare_corpus
+
+TEXTS = ["Der Hund schläft.", "Tom  weiß\tnicht warum.", "das Haus", "Warum?", "und der Hund"]
+SEARCH = SearchConfig(beam_size=2, max_length=8)
+OPTIONS = ["--beam-size", "2", "--set", "max_length=8"]
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    """German sentences, with lines that are none."""
+    (tmp_path / "mono.de").write_bytes("\n\n".join(TEXTS).encode() + b"\nbroken \xff\n")
+    return tmp_path / "mono.de"
+
+
+@pytest.fixture
+def backtranslate(text: Path, tiny_folder: Path, tmp_path: Path) -> Callable[..., str]:
+    """The command; returns what it printed."""
+
+    def run(*options: str, text: Path = text, output: str = "back.tsv") -> str:
+        arguments = ["backtranslate", str(text), "--source", "de", "--target", "en", "--model", str(tiny_folder)]
+        arguments += ["--output", str(tmp_path / output), *OPTIONS, *options]
+        return CliRunner().invoke(build([]), arguments, catch_exceptions=False).stderr
+
+    return run
+
+
+def rows(path: Path) -> list[list[str]]:
+    """The columns of a TSV file."""
+    return [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_text_is_translated_back(backtranslate: Callable[..., str], tiny_folder: Path, tmp_path: Path) -> None:
+    """Each sentence with the tag and the library's translation before it; empty and broken lines are passed over."""
+    told = backtranslate("--tag", "<bt>")
+    texts = [" ".join(text.split()) for text in TEXTS]
+    expected = Translator.load(tiny_folder).translate(texts, "en", "de", SEARCH)
+
+    assert rows(tmp_path / "back.tsv") == [[f"<bt> {t.text}", own] for t, own in zip(expected, texts, strict=True)]
+    assert "5 pairs are in" in told
+    assert list(tmp_path.glob(".*partial")) == []
+
+
+def test_the_table_that_is_printed_names_the_corpus(
+    backtranslate: Callable[..., str], text: Path, tmp_path: Path
+) -> None:
+    """Put into a list beside a real corpus, it is read: English to German alone, nothing split off."""
+    real = f'[[corpora]]\nfiles = ["{text}"]\nsource = "en"\ntarget = "de"\n\n'
+    table = backtranslate()
+    (tmp_path / "c.toml").write_text(real + table[table.index("[[") :])
+    _, corpus = read_corpora(tmp_path / "c.toml").corpora
+
+    assert (corpus.title, corpus.wanted, corpus.cut_sizes) == ("back", [("en", "de")], (0, 0))
+    assert corpus.files == (str(tmp_path / "back.tsv"),)
+
+
+def test_what_was_stopped_goes_on_without_translating_again(
+    backtranslate: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a line that a kill has left is made again; other settings begin anew; the result is that of one go."""
+    monkeypatch.setattr(training.synthesis, "_CHUNK", 2)
+    backtranslate(output="whole.tsv")
+    original, seen = Translator.translate, []
+
+    def failing(self: Translator, texts: list[str], *rest: object) -> list[object]:
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+        seen.append(texts)
+        return original(self, texts, *rest)
+
+    monkeypatch.setattr(Translator, "translate", failing)
+    backtranslate()
+    (partial,) = tmp_path.glob(".back.tsv.*.partial")
+    with partial.open("a") as file:
+        file.write("half a li")
+    monkeypatch.setattr(Translator, "translate", lambda *given: (seen.append(given[1]), original(*given))[1])
+    backtranslate("--tag", "x", output="back.tsv")
+    (tmp_path / "back.tsv").unlink()
+    before = len(seen)
+    backtranslate()
+
+    assert [len(texts) for texts in seen[before:]] == [2, 1]
+    assert (tmp_path / "back.tsv").read_bytes() == (tmp_path / "whole.tsv").read_bytes()
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> PreparedCorpus:
+    """A few pairs."""
+    lines = [f"the dog {i}\tder Hund {i}\n" for i in range(30)]
+    (tmp_path / "c.tsv").write_text("".join(lines), encoding="utf-8")
+    own = {"files": [str(tmp_path / "c.tsv")], "source": "en", "target": "de", "dev_size": 5, "test_size": 0}
+    values = {"corpora": [own], "tokenizer": {"algorithm": "char"}}
+    return prepare_corpus(PrepareConfig.read(values, where="test"), tmp_path / "data")
+
+
+@pytest.mark.parametrize("direction", [("en", "de"), ("de", "en")])
+def test_training_sources_are_translated(
+    corpus: PreparedCorpus, tiny_folder: Path, tmp_path: Path, direction: tuple[str, str]
+) -> None:
+    """All of one direction, and no dev sentence, each with the translation of the model in place of the reference."""
+    source, target = direction
+    arguments = ["distill", str(corpus.folder), "--source", source, "--target", target, *OPTIONS]
+    arguments += ["--model", str(tiny_folder), "--output", str(tmp_path / "taught.tsv")]
+    CliRunner().invoke(build([]), arguments, catch_exceptions=False)
+    (part,) = (part for part in corpus.training_sets if part.direction == direction)
+    sources = [own for own, _ in part.pairs()]
+    expected = Translator.load(tiny_folder).translate(sources, target, source, SEARCH)
+
+    assert rows(tmp_path / "taught.tsv") == [[own, t.text] for own, t in zip(sources, expected, strict=True)]
+
+
+def test_a_direction_that_was_not_prepared_is_refused(corpus: PreparedCorpus, tmp_path: Path) -> None:
+    """The message lists those that were."""
+    arguments = ["distill", str(corpus.folder), "--source", "en", "--target", "fr", "--output", str(tmp_path / "x")]
+
+    with pytest.raises(DataError, match="has no direction en-fr; it has en-de, de-en"):
+        CliRunner().invoke(build([]), arguments, catch_exceptions=False)
+
+
+def test_a_file_that_is_there_is_not_overwritten(backtranslate: Callable[..., str], tmp_path: Path) -> None:
+    """It may have taken hours."""
+    (tmp_path / "back.tsv").touch()
+
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'back.tsv'} is there already; remove it or choose")):
+        backtranslate()
+
+
+def test_a_file_without_text_is_refused(backtranslate: Callable[..., str], tmp_path: Path) -> None:
+    """And leaves nothing behind."""
+    (tmp_path / "empty").write_text("\n \n")
+
+    with pytest.raises(DataError, match=r"there is no text in .*empty; one sentence a line is wanted"):
+        backtranslate(text=tmp_path / "empty")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "mono.de"]

@@ -1,0 +1,145 @@
+"""`nmt backtranslate` and `nmt distill`: corpora of which a model has written one side."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, BinaryIO, cast
+
+import typer
+from rich.console import Console
+
+from nmt.commands import ModelOption, SetOption, read_search
+from nmt.config import SearchConfig
+from nmt.errors import DataError
+from nmt.package import ModelFolder
+from nmt.translator import Translator, default_model
+from training.corpus.files import TextFile, lines
+from training.corpus.prepared import PreparedCorpus
+from training.corpus.records import Direction, TextPair
+from training.piece_table import key_of
+from training.run_state import flush_folder, writes_explained
+
+_CHUNK = 512
+
+OutputOption = Annotated[Path, typer.Option(help="TSV file to write.")]
+BeamOption = Annotated[int, typer.Option(help="1 is greedy search.")]
+
+
+def backtranslate(
+    text: Annotated[Path, typer.Argument(help="Sentences, one a line, in the language to translate into later.")],
+    source: Annotated[str, typer.Option(help="Language of the sentences.")],
+    target: Annotated[str, typer.Option(help="Language to translate them into; the corpus has it first.")],
+    output: OutputOption,
+    model: ModelOption = None,
+    tag: Annotated[str, typer.Option(help="A word before each translation, so that a model can tell them.")] = "",
+    beam_size: BeamOption = 5,
+    set_: SetOption = None,
+) -> None:
+    """Translate plain text back (Sennrich et al. 2016), so that a model of the other direction can learn to write it.
+
+    Sampling instead of a beam (Edunov et al. 2018): --set method=sample. A tag (Caswell et al. 2019): --tag "<bt>".
+    Stopped, the same command goes on where it was.
+    """
+    texts = (line.text for line in lines(TextFile(text)) if not line.reason and line.text.strip())
+    teacher = Teacher(model or default_model(), (source, target), read_search({"beam_size": beam_size}, set_))
+    count = teacher.write(output, texts, [text], lambda own, translation: (f"{tag} {translation}".strip(), own))
+    _report(output, count, (target, source))
+
+
+def distill(
+    data: Annotated[Path, typer.Argument(help="A folder that nmt prepare made.")],
+    source: Annotated[str, typer.Option(help="Language of the training sources.")],
+    target: Annotated[str, typer.Option(help="Language to translate them into.")],
+    output: OutputOption,
+    model: ModelOption = None,
+    beam_size: BeamOption = 5,
+    set_: SetOption = None,
+) -> None:
+    """Translate the training sources with a large model, so that a small one can learn from it (Kim & Rush 2016, 3.2).
+
+    Stopped, the same command goes on where it was.
+    """
+    corpus, direction = PreparedCorpus.load(data), (source, target)
+    sets = [part for part in corpus.training_sets if part.direction == direction]
+    if not sets:
+        known = ", ".join(map("-".join, corpus.directions))
+        raise DataError(f"{data} has no direction {source}-{target}; it has {known}")
+    texts = (own for part in sets for own, _ in part.pairs())
+    teacher = Teacher(model or default_model(), direction, read_search({"beam_size": beam_size}, set_))
+    _report(output, teacher.write(output, texts, [part.path for part in sets], lambda *pair: pair), direction)
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A model folder that writes translations for another model to learn from."""
+
+    model: Path
+    direction: Direction
+    search: SearchConfig
+
+    def write(
+        self, output: Path, texts: Iterable[str], origins: list[Path], pair: Callable[[str, str], TextPair]
+    ) -> int:
+        """Write a TSV line for each text, made by `pair` of text and translation, and return how many.
+
+        What an earlier call has written of the same `origins`, files that decide all texts, is not made again.
+        """
+        if output.exists():
+            raise DataError(f"{output} is there already; remove it or choose another --output")
+        folder = ModelFolder.load(self.model)
+        key = key_of(origins, folder.sha256, self.direction, self.search, pair("\0", "\0"))
+        partial = output.with_name(f".{output.name}.{key}.partial")
+        with writes_explained(output.parent), Console(stderr=True).status("") as status:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("a+b") as file:
+                done = _whole_lines(cast(BinaryIO, file))
+                for chunk in self._translated(folder, islice(texts, done, None)):
+                    file.writelines("\t".join(pair(*own)).encode() + b"\n" for own in chunk)
+                    file.flush()
+                    done += len(chunk)
+                    status.update(f"{done:,} sentences")
+                os.fsync(file.fileno())
+            if done == 0:
+                partial.unlink()
+                raise DataError(f"there is no text in {', '.join(map(str, origins))}; one sentence a line is wanted")
+            partial.replace(output)
+            flush_folder(output.parent)
+        return done
+
+    def _translated(self, folder: ModelFolder, texts: Iterator[str]) -> Iterator[list[TextPair]]:
+        """Texts with their translations, some at a time, on one line each."""
+        translator, (source, target) = Translator.from_folder(folder), self.direction
+        while chunk := [" ".join(text.split()) for text in islice(texts, _CHUNK)]:
+            found = translator.translate(chunk, target, source, self.search)
+            yield [(own, " ".join(done.text.split())) for own, done in zip(chunk, found, strict=True)]
+
+
+def _whole_lines(file: BinaryIO) -> int:
+    """How many there are; half a line at the end, which a kill has left, is cut off."""
+    count = end = 0
+    file.seek(0)
+    for line in file:
+        if line.endswith(b"\n"):
+            count, end = count + 1, end + len(line)
+    file.truncate(end)
+    return count
+
+
+def _report(output: Path, count: int, direction: Direction) -> None:
+    """What was written, and how to name it to `nmt prepare`: trained in this direction alone, and never a test set."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    console.print(
+        f"""{count:,} pairs are in {output}. In the list of corpora for nmt prepare, beside the others:
+
+[[corpora]]
+name = "{output.stem}"
+files = ["{output}"]
+source = "{direction[0]}"
+target = "{direction[1]}"
+directions = "forward"
+weight = 1.0
+dev_size = 0
+test_size = 0"""
+    )
