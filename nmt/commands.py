@@ -14,6 +14,7 @@ import typer
 
 from nmt.config import SearchConfig, set_value
 from nmt.errors import InputError
+from nmt.model.mixture import Mixing
 from nmt.runtime.precision import Wanted
 from nmt.runtime.threads import an_engine_a_core
 from nmt.translation import TextHypothesis, Translation
@@ -21,10 +22,13 @@ from nmt.translator import AUTO, Translator
 
 _CHUNK = 512  # lines that are decoded together; bounds the memory, whatever the size of the input
 
-ModelOption = Annotated[Path | None, typer.Option("--model", help="Model folder; default: the model in the box.")]
+ModelOption = Annotated[
+    list[Path] | None,
+    typer.Option("--model", help="Model folder; several are an ensemble. Default: the model in the box."),
+]
+MixingOption = Annotated[Mixing, typer.Option(help="How the models of an ensemble decide together.")]
 PrecisionOption = Annotated[
-    Wanted,
-    typer.Option(envvar="NMT_PRECISION", help="Of the products: fp32, bf16, int8, or auto, the fastest here."),
+    Wanted, typer.Option(envvar="NMT_PRECISION", help="Of the products: fp32, int8, or auto, the fastest here.")
 ]
 TargetOption = Annotated[str, typer.Option(help="Language to translate into, such as en.")]
 
@@ -53,6 +57,7 @@ def translate(
     set_: SetOption = None,
     precision: PrecisionOption = "auto",
     alignments: Annotated[Alignments | None, typer.Option(help="Write them, too.")] = None,
+    mixing: MixingOption = "log_linear",
     min_confidence: Annotated[float, typer.Option(min=0, max=1, help="Say which lines have less, on stderr.")] = 0.0,
 ) -> None:
     """Translate standard input, line by line, to standard output.
@@ -70,7 +75,7 @@ def translate(
     }
     search = read_search(values, set_)
     engines = an_engine_a_core()
-    translator = Translator.load(model, precision)
+    translator = Translator.load(*model or (), precision=precision, mixing=mixing)
     for first, lines in _chunks(_stdin()):
         wanted = [line for line in lines if line.strip()]
         done = iter(translator.translate(wanted, target, source, search, engines))
@@ -92,6 +97,7 @@ def score(
     target: TargetOption,
     source: Annotated[str, typer.Option(help="Language of the source column.")],
     model: ModelOption = None,
+    mixing: MixingOption = "log_linear",
     json_: Annotated[bool, typer.Option("--json", help="Print all there is, an object a line.")] = False,
     alternatives: Annotated[int, typer.Option(min=1, help="With --json: likeliest pieces at each place.")] = 5,
 ) -> None:
@@ -99,7 +105,7 @@ def score(
 
     With --json, also alignment, quality, the probability of each piece and what the model would have written instead.
     """
-    translator = Translator.load(model)
+    translator = Translator.load(*model or (), mixing=mixing)
     for first, lines in _chunks(_stdin()):
         pairs = [_pair(number, line) for number, line in enumerate(lines, start=first)]
         for number, hypothesis in enumerate(translator.score(pairs, target, source), start=first):

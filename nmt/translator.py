@@ -4,16 +4,17 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 
 from nmt.config import SearchConfig
 from nmt.errors import InputError, ModelFolderError, UnknownLanguage
+from nmt.model.mixture import Mixing
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import PRETRAINED, ModelFolder
+from nmt.runtime.ensemble import together
 from nmt.runtime.precision import Wanted, new_stepper
-from nmt.runtime.stepper import ModelState
 from nmt.scoring.forced import ForcedScore, score_forced
 from nmt.scoring.risk import Utility, by_expected_utility
 from nmt.search.automaton import DEAD, Automaton, avoids, begins_with
@@ -32,33 +33,43 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Translator:
-    """Translates with one model. `translate` does all; `plan` and `assemble` are its two ends, for those who own the
-    engine between them, as the service does."""
+    """Translates with one model, or with several as an ensemble.
+
+    `translate` does all; `plan` and `assemble` are its two ends, for those who own the engine between them, as the
+    service does.
+    """
 
     def __init__(
-        self, model: Seq2Seq, tokenizer: Tokenizer, directions: Sequence[Direction], precision: Wanted = "fp32"
+        self,
+        models: Sequence[Seq2Seq],
+        tokenizer: Tokenizer,
+        directions: Sequence[Direction],
+        precision: Wanted = "fp32",
+        mixing: Mixing = "log_linear",
     ) -> None:
-        """precision: what to decode in (`nmt.runtime.products`); `auto` takes the fastest on this machine."""
-        self.model, self.tokenizer, self.directions = model.eval(), tokenizer, list(directions)
-        self._stepper = new_stepper(model, precision)
+        """models: of one tokenizer; `mixing` says how several decide together. precision: what to decode in
+        (`nmt.runtime.products`); `auto` takes the fastest on this machine."""
+        self.models, self.tokenizer, self.directions = list(models), tokenizer, list(directions)
+        self._mixing = mixing
+        steppers = [new_stepper(model.eval(), precision) for model in models]
+        self.precision = ", ".join(sorted({stepper.precision for stepper in steppers}))
+        self._stepper = together(steppers, mixing)
 
     @classmethod
-    def load(cls, path: Path | None = None, precision: Wanted = "fp32") -> Self:
-        """From a model folder; without one, the model in the box."""
-        return cls.from_folder(ModelFolder.load(path or default_model()), precision)
+    def load(cls, *paths: Path, precision: Wanted = "fp32", mixing: Mixing = "log_linear") -> Self:
+        """From a model folder, or from several as an ensemble; without one, the model in the box."""
+        return cls.from_folders([ModelFolder.load(path) for path in paths or [default_model()]], precision, mixing)
 
     @classmethod
-    def from_folder(cls, folder: ModelFolder, precision: Wanted = "fp32") -> Self:
-        """From a model folder that is in memory already."""
-        return cls(folder.build(), folder.tokenizer, folder.description.directions, precision)
+    def from_folders(
+        cls, folders: Sequence[ModelFolder], precision: Wanted = "fp32", mixing: Mixing = "log_linear"
+    ) -> Self:
+        """From model folders that are in memory already. Raises `ModelFolderError` when they do not fit together."""
+        directions = _common_directions(folders)
+        return cls([folder.build() for folder in folders], folders[0].tokenizer, directions, precision, mixing)
 
-    @property
-    def precision(self) -> str:
-        """What it decodes in."""
-        return self._stepper.precision
-
-    def new_engine(self) -> Engine[ModelState]:
-        """A decode engine over this model."""
+    def new_engine(self) -> Engine[Any]:
+        """A decode engine over the models."""
         return Engine(self._stepper)
 
     def translate(
@@ -120,7 +131,7 @@ class Translator:
             _check_text(translation, "translation")
         encoded = [self.tokenizer.encode_source(text, target) for text, _ in pairs]
         wanted = [self.tokenizer.encode_target(translation) for _, translation in pairs]
-        forced = score_forced(self.model, [p.ids for p in encoded], [p.ids for p in wanted])
+        forced = score_forced(self.models, [p.ids for p in encoded], [p.ids for p in wanted], mixing=self._mixing)
         return [
             TextHypothesis(target_pieces.text, (_forced_part(source_pieces, target_pieces, result),))
             for source_pieces, target_pieces, result in zip(encoded, wanted, forced, strict=True)
@@ -132,7 +143,7 @@ class Translator:
         targets = [part.hypothesis.pieces for part in hypothesis.parts]
         return [
             [(self.tokenizer.target_piece(piece), log_prob) for piece, log_prob in place]
-            for forced in score_forced(self.model, sources, targets, count)
+            for forced in score_forced(self.models, sources, targets, count, self._mixing)
             for place in forced.top
         ]
 
@@ -186,6 +197,22 @@ class Translator:
 
     def _known(self) -> str:
         return ", ".join(f"{source} to {target}" for source, target in self.directions)
+
+
+def _common_directions(folders: Sequence[ModelFolder]) -> list[Direction]:
+    """What all of them translate, in the order of the first."""
+    first = folders[0]
+    for other in folders[1:]:
+        if not first.tokenizer.equals(other.tokenizer):
+            raise ModelFolderError(
+                f"{first.path} and {other.path} cut text into different pieces; an ensemble wants models that were "
+                "trained on one prepared folder, with one tokenizer"
+            )
+    common = [pair for pair in first.description.directions if all(pair in o.description.directions for o in folders)]
+    if not common:
+        known = "; ".join(f"{o.path}: {', '.join(map('-'.join, o.description.directions))}" for o in folders)
+        raise ModelFolderError(f"the models of the ensemble have no direction in common ({known})")
+    return common
 
 
 def _check_text(text: str, field: str) -> None:

@@ -29,7 +29,7 @@ class ServedModel:
     @property
     def parameters(self) -> int:
         """How many weights the network has."""
-        return sum(parameter.numel() for parameter in self.translator.model.parameters())
+        return sum(parameter.numel() for model in self.translator.models for parameter in model.parameters())
 
 
 class Registry:
@@ -75,7 +75,7 @@ class Registry:
 
 def _load(path: Path, settings: Settings, engines: int) -> ServedModel:
     folder = ModelFolder.load(path)
-    translator = Translator.from_folder(folder, settings.precision)
+    translator = Translator.from_folders([folder], settings.precision)
     source, target = translator.directions[0]
     translator.translate(["1"], target, source, SearchConfig(max_length=4))  # the first run of a network is slow
     _log.info("loaded model %s from %s, to decode in %s", folder.description.name, path, translator.precision)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nmt.commands import PrecisionOption, SetOption, read_search
+from nmt.commands import MixingOption, ModelOption, PrecisionOption, SetOption, read_search
 from nmt.config import SearchConfig
 from nmt.errors import ConfigError, DataError
 from nmt.package import ModelFolder
@@ -31,7 +31,8 @@ def evaluate(
     test: Annotated[list[Path], typer.Argument(help="TEST.tsv, or SOURCE REFERENCE [REFERENCE ...] line by line.")],
     source: Annotated[str, typer.Option(help="Language of the sources.")],
     target: Annotated[str, typer.Option(help="Language of the references.")],
-    model: Annotated[Path | None, typer.Option(help="Model folder; default: the model in the box.")] = None,
+    model: ModelOption = None,
+    mixing: MixingOption = "log_linear",
     url: Annotated[str | None, typer.Option(help="Ask a running service instead.")] = None,
     beam_size: Annotated[int, typer.Option()] = 5,
     length_penalty: Annotated[float, typer.Option()] = 1.0,
@@ -59,10 +60,10 @@ def evaluate(
     if url:
         translated, name, seconds = translate_remotely(url, texts, source, target, search)
     else:
-        engines, folder = an_engine_a_core(), ModelFolder.load(model or default_model())
-        translator = Translator.from_folder(folder, precision)
+        engines, folders = an_engine_a_core(), [ModelFolder.load(path) for path in model or [default_model()]]
+        translator = Translator.from_folders(folders, precision, mixing)
         translated, seconds = _translate_here(translator, texts, source, target, search, engines)
-        name = folder.description.name
+        name = " + ".join(folder.description.name for folder in folders)
         typer.echo(f"decoding in {translator.precision}", err=True)
     references = [own for _, own in rows]
     evaluation = score_translations(texts, [t.text for t in translated], references, tokenize=tokenize)

@@ -63,7 +63,7 @@ class Guard:
             return self._scores(self._original.build())
 
     def _scores(self, model: Seq2Seq) -> dict[str, float]:
-        translator = Translator(model, self._original.tokenizer, list(self._sets))
+        translator = Translator([model], self._original.tokenizer, list(self._sets))
         scores = {}
         for (source, target), rows in self._sets.items():
             found = translator.translate([text for text, _ in rows], target, source, self._validation.search)

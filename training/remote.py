@@ -18,7 +18,7 @@ def translate_remotely(
     url: str, texts: Sequence[str], source: str, target: str, search: SearchConfig
 ) -> tuple[list[Translated], str, float]:
     """Translate through `POST /translate`. Returns the translations, the model's name and the seconds."""
-    options = search.model_dump(include={"beam_size", "length_penalty"})
+    options = search.model_dump(exclude_defaults=True)
     done: list[Translated] = []
     name = ""
     started = time.perf_counter()

@@ -10,10 +10,13 @@ from typing import Annotated, BinaryIO, cast
 import typer
 from rich.console import Console
 
-from nmt.commands import ModelOption, SetOption, read_search
+from nmt.commands import MixingOption, ModelOption, PrecisionOption, SetOption, read_search
 from nmt.config import SearchConfig
 from nmt.errors import DataError
+from nmt.model.mixture import Mixing
 from nmt.package import ModelFolder
+from nmt.runtime.precision import Wanted
+from nmt.runtime.threads import an_engine_a_core
 from nmt.translator import Translator, default_model
 from training.corpus.files import TextFile, lines
 from training.corpus.prepared import PreparedCorpus
@@ -36,6 +39,8 @@ def backtranslate(
     tag: Annotated[str, typer.Option(help="A word before each translation, so that a model can tell them.")] = "",
     beam_size: BeamOption = 5,
     set_: SetOption = None,
+    precision: PrecisionOption = "auto",
+    mixing: MixingOption = "log_linear",
 ) -> None:
     """Translate plain text back (Sennrich et al. 2016), so that a model of the other direction can learn to write it.
 
@@ -43,7 +48,8 @@ def backtranslate(
     Stopped, the same command goes on where it was.
     """
     texts = (line.text for line in lines(TextFile(text)) if not line.reason and line.text.strip())
-    teacher = Teacher(model or default_model(), (source, target), read_search({"beam_size": beam_size}, set_))
+    search = read_search({"beam_size": beam_size}, set_)
+    teacher = Teacher(model or [default_model()], (source, target), search, precision, mixing)
     count = teacher.write(output, texts, [text], lambda own, translation: (f"{tag} {translation}".strip(), own))
     _report(output, count, (target, source))
 
@@ -56,6 +62,8 @@ def distill(
     model: ModelOption = None,
     beam_size: BeamOption = 5,
     set_: SetOption = None,
+    precision: PrecisionOption = "auto",
+    mixing: MixingOption = "log_linear",
 ) -> None:
     """Translate the training sources with a large model, so that a small one can learn from it (Kim & Rush 2016, 3.2).
 
@@ -67,17 +75,20 @@ def distill(
         known = ", ".join(map("-".join, corpus.directions))
         raise DataError(f"{data} has no direction {source}-{target}; it has {known}")
     texts = (own for part in sets for own, _ in part.pairs())
-    teacher = Teacher(model or default_model(), direction, read_search({"beam_size": beam_size}, set_))
+    search = read_search({"beam_size": beam_size}, set_)
+    teacher = Teacher(model or [default_model()], direction, search, precision, mixing)
     _report(output, teacher.write(output, texts, [part.path for part in sets], lambda *pair: pair), direction)
 
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """A model folder that writes translations for another model to learn from."""
+    """A model folder, or an ensemble of several, that writes translations for another model to learn from."""
 
-    model: Path
+    models: list[Path]
     direction: Direction
     search: SearchConfig
+    precision: Wanted
+    mixing: Mixing
 
     def write(
         self, output: Path, texts: Iterable[str], origins: list[Path], pair: Callable[[str, str], TextPair]
@@ -88,14 +99,15 @@ class Teacher:
         """
         if output.exists():
             raise DataError(f"{output} is there already; remove it or choose another --output")
-        folder = ModelFolder.load(self.model)
-        key = key_of(origins, folder.sha256, self.direction, self.search, pair("\0", "\0"))
+        folders = [ModelFolder.load(path) for path in self.models]
+        teachers = [folder.sha256 for folder in folders]
+        key = key_of(origins, teachers, self.mixing, self.direction, self.search, pair("\0", "\0"))
         partial = output.with_name(f".{output.name}.{key}.partial")
         with writes_explained(output.parent), Console(stderr=True).status("") as status:
             output.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("a+b") as file:
                 done = _whole_lines(cast(BinaryIO, file))
-                for chunk in self._translated(folder, islice(texts, done, None)):
+                for chunk in self._translated(folders, islice(texts, done, None)):
                     file.writelines("\t".join(pair(*own)).encode() + b"\n" for own in chunk)
                     file.flush()
                     done += len(chunk)
@@ -108,11 +120,12 @@ class Teacher:
             flush_folder(output.parent)
         return done
 
-    def _translated(self, folder: ModelFolder, texts: Iterator[str]) -> Iterator[list[TextPair]]:
+    def _translated(self, folders: list[ModelFolder], texts: Iterator[str]) -> Iterator[list[TextPair]]:
         """Texts with their translations, some at a time, on one line each."""
-        translator, (source, target) = Translator.from_folder(folder), self.direction
+        engines, (source, target) = an_engine_a_core(), self.direction
+        translator = Translator.from_folders(folders, self.precision, self.mixing)
         while chunk := [" ".join(text.split()) for text in islice(texts, _CHUNK)]:
-            found = translator.translate(chunk, target, source, self.search)
+            found = translator.translate(chunk, target, source, self.search, engines)
             yield [(own, " ".join(done.text.split())) for own, done in zip(chunk, found, strict=True)]
 
 

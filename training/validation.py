@@ -100,7 +100,7 @@ class Validator:
     def run(self, model: Seq2Seq) -> ValidationResult:
         """Loss by teacher forcing, BLEU and chrF by the search that the recipe names."""
         model.eval()
-        translator = Translator(model, self._tokenizer, list(self._dev))
+        translator = Translator([model], self._tokenizer, list(self._dev))
         scores, samples = {}, {}
         for direction, rows in self._dev.items():
             name = "-".join(direction)

@@ -67,6 +67,19 @@ def test_any_setting_of_the_search_can_be_set(tiny_folder: Path) -> None:
     assert lines[0] == Translator.load(tiny_folder).translate(["Der Hund."], "en", "de", search)[0].text + "\n"
 
 
+def test_several_models_are_an_ensemble(tiny_folder: Path, tmp_path: Path) -> None:
+    """A model with itself writes what it writes alone, and evaluates as it does; the name says what it was."""
+    alone, twice = ("--model", tiny_folder), ("--model", tiny_folder, "--model", tiny_folder, "--mixing", "mean")
+    texts = {nmt("translate", *TO_ENGLISH, *models, stdin="Der Hund.\n").stdout for models in (alone, twice)}
+    assert len(texts) == 1
+
+    (tmp_path / "t.tsv").write_text("Der Hund.\tthe dog\n", encoding="utf-8")
+    evaluate = ("evaluate", tmp_path / "t.tsv", "--source", "de", "--target", "en", "--set", "max_length=8", "--json")
+    one, two = (json.loads(nmt(*evaluate, *models).stdout) for models in (alone, twice))
+    assert one["chrf"] == two["chrf"]
+    assert two["model"] == "tiny + tiny"
+
+
 def test_score_agrees_with_the_library(tiny_folder: Path) -> None:
     """`log-probability TAB score` a pair."""
     out = nmt("score", "--source", "de", "--target", "en", "--model", tiny_folder, stdin="Der Hund.\tthe dog\n").stdout

@@ -31,7 +31,7 @@ def test_copy_and_reverse_are_learned_and_the_attention_shows_it(
     model, result = learn(tmp_path, tokenizer, UPDATES, wiring=wiring, attention=score)
 
     assert min(scores["bleu"].score for scores in result.scores.values()) >= 99
-    translation = Translator(model, tokenizer, [REVERSE]).translate(["a b c d e f"], target="rv", source="xx")[0]
+    translation = Translator([model], tokenizer, [REVERSE]).translate(["a b c d e f"], target="rv", source="xx")[0]
     alignment = translation.hypotheses[0].alignment()
     assert translation.text == "f e d c b a"
     assert alignment.weights.argmax(axis=1).tolist() == [5, 4, 3, 2, 1, 0]

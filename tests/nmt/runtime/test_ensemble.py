@@ -1,0 +1,116 @@
+"""Several models that write one translation, against one model and against sums that are written out."""
+
+from collections.abc import Sequence
+from itertools import chain, permutations
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from table import TableStepper
+from torch import Tensor
+
+from nmt.config import SearchConfig
+from nmt.model.mixture import Mixing, mix
+from nmt.runtime.ensemble import EnsembleStepper, together
+from nmt.search.engine import search_all
+from nmt.search.hypothesis import Hypothesis
+from nmt.search.stepper import Stepper
+from nmt.text.tokenizer import BEGIN
+
+SOURCES = [[4, 5, 3], [6, 3], [5, 5, 6, 4, 3], [4, 3]]
+SEARCH = SearchConfig(beam_size=4, n_best=4, max_length=6, coverage_penalty=0.3)
+MIXINGS: tuple[Mixing, ...] = get_args(Mixing)
+
+
+class OtherTable(TableStepper):
+    """A table of its own for each number."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def log_probs(self, source: Sequence[int], pieces: Sequence[int]) -> Tensor:
+        """As if the source began with the number."""
+        return super().log_probs([self.number, *source], pieces)
+
+    def weights(self, source: Sequence[int], pieces: Sequence[int]) -> Tensor:
+        """As if the target began with the number."""
+        return super().weights(source, [self.number, *pieces])
+
+
+def assert_same(found: list[list[Hypothesis]], wanted: list[list[Hypothesis]]) -> None:
+    """Pieces, probabilities, weights and scores."""
+    for one, other in zip(*(list(chain.from_iterable(every)) for every in (found, wanted)), strict=True):
+        assert one.pieces == other.pieces
+        np.testing.assert_allclose(one.log_probs, other.log_probs, atol=1e-5)
+        np.testing.assert_allclose(one.weights, other.weights, atol=1e-5)
+        assert one.score == pytest.approx(other.score, abs=1e-5)
+
+
+@pytest.mark.parametrize("mixing", MIXINGS)
+def test_a_model_with_itself_is_the_model(mixing: Mixing) -> None:
+    """Three of a kind say what one says, through a whole search of sentences that come and go."""
+    one = TableStepper()
+
+    assert_same(search_all(EnsembleStepper([one] * 3, mixing), SOURCES, SEARCH), search_all(one, SOURCES, SEARCH))
+
+
+@pytest.mark.parametrize("mixing", MIXINGS)
+def test_the_order_of_the_models_does_not_matter(mixing: Mixing) -> None:
+    """Any order gives the same hypotheses."""
+    members = [OtherTable(number) for number in range(3)]
+    first, *others = (search_all(EnsembleStepper(order, mixing), SOURCES, SEARCH) for order in permutations(members))
+
+    for other in others:
+        assert_same(other, first)
+
+
+def test_the_models_decide_together_and_their_attention_is_averaged() -> None:
+    """One step of two models is the mixture of their steps, row by row."""
+    members = [OtherTable(number) for number in range(2)]
+    stepper = EnsembleStepper(members, "mean")
+    pieces = torch.full((len(SOURCES), 1), BEGIN)
+    step = stepper.step(pieces, stepper.start(SOURCES))
+
+    for row, source in enumerate(SOURCES):
+        probs = torch.stack([member.log_probs(source, []).exp() for member in members]).mean(dim=0)
+        weights = torch.stack([member.weights(source, []) for member in members]).mean(dim=0)
+        torch.testing.assert_close(step.log_probs[row, 0].exp(), probs)
+        torch.testing.assert_close(step.weights[row, 0, : len(source)], weights)
+
+
+def test_one_alone_is_stepped_as_it_is() -> None:
+    """There is nothing to mix."""
+    one: Stepper[object] = TableStepper()  # type: ignore[assignment]
+
+    assert together([one], "mean") is one
+
+
+ROWS = st.lists(st.lists(st.floats(-9, 9), min_size=3, max_size=3), min_size=1, max_size=4)
+
+
+@given(rows=ROWS)
+def test_mean_is_that_of_the_probabilities(rows: list[list[float]]) -> None:
+    """Of each piece; it sums to 1 of itself."""
+    log_probs = [torch.tensor(row).log_softmax(-1) for row in rows]
+
+    torch.testing.assert_close(mix(log_probs, "mean").exp(), torch.stack(log_probs).exp().mean(dim=0))
+
+
+@given(rows=ROWS)
+def test_log_linear_is_the_geometric_mean_of_the_probabilities(rows: list[list[float]]) -> None:
+    """Brought to the sum 1."""
+    log_probs = [torch.tensor(row).log_softmax(-1) for row in rows]
+    product = torch.stack(log_probs).exp().prod(dim=0) ** (1 / len(rows))
+
+    torch.testing.assert_close(mix(log_probs, "log_linear").exp(), product / product.sum(), atol=1e-5, rtol=1e-3)
+
+
+def test_what_one_model_is_sure_against_survives_in_the_mean_alone() -> None:
+    """That is the difference between the two."""
+    log_probs = [torch.tensor([0.9, 0.1]).log(), torch.tensor([1e-9, 1 - 1e-9]).log()]
+
+    assert mix(log_probs, "mean")[0].exp() == pytest.approx(0.45)
+    assert mix(log_probs, "log_linear")[0].exp() < 0.01
