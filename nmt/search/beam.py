@@ -80,8 +80,9 @@ class Beams(Rows):
     def end(self, choice: Choice) -> Tensor:
         """Take the rows that have ended out of the beam, in place. Returns where they are (B, K)."""
         ended = (self.pieces == END) & (self.log_probs > _IMPOSSIBLE)
-        self.log_probs = self.log_probs.masked_fill(ended, _IMPOSSIBLE)
-        self.free = self.free.scatter_add(1, choice.group, -ended.long())
+        if bool(ended.any()):
+            self.log_probs = self.log_probs.masked_fill(ended, _IMPOSSIBLE)
+            self.free = self.free.scatter_add(1, choice.group, -ended.long())
         return ended
 
     def _allowed(self, log_probs: Tensor) -> Tensor:
