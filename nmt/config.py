@@ -5,7 +5,8 @@ Every settings class of the project derives from `Config`: frozen, keyword-only,
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -51,6 +52,19 @@ def _known_keys(config: type[BaseModel], location: tuple[int | str, ...]) -> lis
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             config = inner
     return sorted(config.model_fields)
+
+
+def read_toml(path: Path, what: str, changes: Sequence[str] = ()) -> dict[str, Any]:
+    """The values of a TOML file, `what` in messages, after changes such as `model.decoder_size=256`."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{what} {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{what} {path} is not valid TOML: {error}") from error
+    for change in changes:
+        set_value(values, change)
+    return values
 
 
 def set_value(values: dict[str, Any], change: str) -> None:

@@ -1,14 +1,12 @@
 """The settings of a training run, read from a recipe."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from nmt.config import Config, ModelConfig, SearchConfig, set_value
-from nmt.errors import ConfigError
+from nmt.config import Config, ModelConfig, SearchConfig, read_toml
 from nmt.scoring.metrics import Tokenization
 from nmt.text.tokenizer import Tokenizer
 
@@ -127,12 +125,4 @@ class TrainingConfig(Config):
 
 def read_recipe(path: Path, changes: Sequence[str] = ()) -> TrainingConfig:
     """Read a TOML recipe; `changes` such as `model.decoder_size=256` or `updates=100` override its keys."""
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"the recipe {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the recipe {path} is not valid TOML: {error}") from error
-    for change in changes:
-        set_value(values, change)
-    return TrainingConfig.read(values, where=str(path))
+    return TrainingConfig.read(read_toml(path, "the recipe", changes), where=str(path))

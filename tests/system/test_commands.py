@@ -1,25 +1,14 @@
 """The commands as a user types them, from text files to scores."""
 
 import json
-import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import nmt
 
 from nmt import SearchConfig, Translator
 from nmt.errors import ModelFolderError
 from nmt.package import ModelFolder
-
-
-def nmt(*arguments: object, stdin: str = "", status: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run `nmt`; its exit status must be as said."""
-    command = [sys.executable, "-m", "nmt", *map(str, arguments)]
-    done = subprocess.run(command, input=stdin, capture_output=True, encoding="utf-8", timeout=300, check=False)
-    assert done.returncode == status, done.stderr
-    return done
-
 
 TO_ENGLISH = ("--source", "de", "--target", "en", "--max-length", "8")
 
@@ -137,57 +126,36 @@ def test_errors_are_one_line_and_status_2(
     assert "Traceback" not in done.stderr
 
 
-def test_from_text_to_scores(tmp_path: Path) -> None:
-    """prepare, train (stopped by plan), train again (nothing left to do), translate, evaluate with a report."""
-    rng = random.Random(0)
-    words = [f"w{a}{b}" for a in "abcdefgh" for b in "klmnop"]
-    lines = [" ".join(rng.choices(words, k=rng.randint(3, 7))) for _ in range(600)]
-    (tmp_path / "corpus.tsv").write_text("".join(f"{line}\t{line.upper()}\n" for line in lines), encoding="utf-8")
-    (tmp_path / "recipe.toml").write_text(
-        f"""
-data = "{tmp_path}/data"
-updates = 12
-warmup_updates = 2
-decay_updates = 4
-batch_pieces = 400
-[model]
-embedding_size = 16
-encoder_size = 8
-decoder_size = 16
-attention_size = 8
-[validation]
-every = 6
-sentences = 4
-tokenize = "none"
-search = {{ beam_size = 2, max_length = 12 }}
-[card]
-data = "Made up for a test."
-""",
-        encoding="utf-8",
-    )
-    nmt(
-        *("prepare", tmp_path / "corpus.tsv", "--source", "xx", "--target", "yy", "--output", tmp_path / "data"),
-        *("--vocabulary-size", 360, "--dev-size", 20, "--test-size", 20),
-    )
-    train = ("train", tmp_path / "recipe.toml", "--output", tmp_path / "run")
-    first, second = nmt(*train).stderr, nmt(*train).stderr
-    run, model = tmp_path / "run", tmp_path / "run" / "model"
+@pytest.fixture(scope="module")
+def run(recipe: Path) -> Path:
+    """A run of a dozen updates, from its start to the model folder."""
+    folder, short = recipe.parent / "run", ("--set", "updates=12", "--set", "validation.every=6")
+    train = ("train", recipe, "--output", folder, *short)
+    assert "update 12: dev loss" in nmt(*train).stderr
+    assert "the model is in" in nmt(*train).stderr  # nothing was left to do
+    return folder
 
-    assert "update 12: dev loss" in first
-    assert "the model is in" in second
+
+def test_a_run_writes_what_it_did_and_a_model_with_a_card(run: Path) -> None:
+    """Log, samples, TensorBoard, settings; both directions; the scores of the test sets."""
     kinds = [json.loads(line)["kind"] for line in (run / "log.jsonl").read_text().splitlines()]
     assert kinds.count("validation") == 2
     assert (run / "samples.txt").read_text().count("== update") == 2
     assert list((run / "tensorboard").iterdir())
     assert json.loads((run / "config.json").read_text())["updates"] == 12
-    card = (model / "README.md").read_text()
+    card = (run / "model" / "README.md").read_text()
     assert "Made up for a test." in card
     assert "| test | yy-xx |" in card
     assert "tok:none" in card
-    assert ModelFolder.load(model).description.directions == [("xx", "yy"), ("yy", "xx")]
-    report = tmp_path / "report.html"
-    test = (tmp_path / "data" / "test.xx-yy.tsv", "--source", "xx", "--target", "yy", "--model", model)
-    summary = json.loads(nmt("evaluate", *test, "--tokenize", "intl", "--json", "--report", report).stdout)
+    assert ModelFolder.load(run / "model").description.directions == [("xx", "yy"), ("yy", "xx")]
+
+
+def test_evaluate_scores_a_model_and_writes_a_report(run: Path, tmp_path: Path) -> None:
+    """Three metrics with intervals and signatures as JSON; one HTML file that needs no network."""
+    test, report = run.parent / "data" / "test.xx-yy.tsv", tmp_path / "report.html"
+    options = ("--source", "xx", "--target", "yy", "--model", run / "model", "--tokenize", "intl", "--json")
+    summary = json.loads(nmt("evaluate", test, *options, "--report", report).stdout)
+
     assert {"bleu", "chrf", "ter", "sentences", "seconds", "model", "by_length"} <= summary.keys()
     assert {"score", "signature", "low", "high"} == summary["bleu"].keys()
     assert "tok:intl" in summary["bleu"]["signature"]

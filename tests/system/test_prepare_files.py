@@ -2,14 +2,13 @@
 
 import gzip
 import json
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from backports import zstd
+from commands import nmt
 
 HEAD = (
     '<?xml version="1.0" encoding="UTF-16"?>\n<!DOCTYPE tmx SYSTEM "tmx14.dtd">\n<tmx version="1.4"><header/><body>\n'
@@ -39,11 +38,8 @@ test_size = 0
 
 
 def prepare(*arguments: object, status: int = 0) -> str:
-    """Run `nmt prepare`, which must end with this status, and give what it says."""
-    command = [sys.executable, "-m", "nmt", "prepare", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=300, check=False)
-    assert done.returncode == status, done.stderr
-    return done.stderr
+    """What `nmt prepare` says."""
+    return nmt("prepare", *arguments, status=status).stderr
 
 
 def sentences(kind: str, count: int = 20) -> Iterator[tuple[str, str]]:

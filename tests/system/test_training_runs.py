@@ -1,7 +1,6 @@
 """Training from the outside: stopped, watched, compared, and by several processes at once."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -9,47 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import nmt
 
 from nmt.package import ModelFolder
 from training.run_state import load_state
-
-
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recipe with its data: a hundred updates of a small network."""
-    folder, rng = tmp_path_factory.mktemp("training"), random.Random(0)
-    words = [f"w{a}{b}" for a in "abcdefgh" for b in "klmnop"]
-    lines = [" ".join(rng.choices(words, k=rng.randint(3, 7))) for _ in range(600)]
-    (folder / "corpus.tsv").write_text("".join(f"{line}\t{line.upper()}\n" for line in lines), encoding="utf-8")
-    (folder / "recipe.toml").write_text(
-        f"""
-data = "{folder}/data"
-updates = 100
-warmup_updates = 2
-decay_updates = 4
-batch_pieces = 400
-save_every = 2
-[model]
-embedding_size = 16
-encoder_size = 8
-decoder_size = 16
-attention_size = 8
-[validation]
-every = 50
-sentences = 4
-search = {{ beam_size = 2, max_length = 12 }}
-"""
-    )
-    prepare = ("prepare", folder / "corpus.tsv", "--source", "xx", "--target", "yy", "--output", folder / "data")
-    sizes = ("--vocabulary-size", 360, "--dev-size", 20, "--test-size", 20)
-    subprocess.run([sys.executable, "-m", "nmt", *map(str, prepare + sizes)], check=True, capture_output=True)
-    return folder / "recipe.toml"
-
-
-def nmt(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    command = [sys.executable, "-m", "nmt", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=300, check=False)
 
 
 def wait_for_checkpoint(process: subprocess.Popen[bytes], folder: Path, update: int) -> None:
@@ -72,20 +34,17 @@ def test_a_stopped_run_goes_on_can_be_watched_and_be_compared(recipe: Path, tmp_
     finished = nmt("train", recipe, "--output", run, "--watch")
     compared = nmt("runs", run, run, "--html", tmp_path / "runs.html")
 
-    assert finished.returncode == 0, finished.stderr
     assert "== update 100" in finished.stderr
     assert "translation" in finished.stderr
     assert ModelFolder.load(run / "model").description.name == "recipe"
-    assert compared.returncode == 0, compared.stderr
     assert "xx-yy dev BLEU" in compared.stdout
     assert "<svg" in (tmp_path / "runs.html").read_text()
 
 
 def test_a_run_that_cannot_write_ends_with_status_4_and_advice(recipe: Path, tmp_path: Path) -> None:
     """A place that takes no folder: one line, no traceback."""
-    done = nmt("train", recipe, "--output", "/proc/run")
+    done = nmt("train", recipe, "--output", "/proc/run", status=4)
 
-    assert done.returncode == 4
     assert "could not be written" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -1,13 +1,11 @@
 """What to prepare: one or several corpora, each with its languages and its weight, for one model."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from nmt.config import Config
-from nmt.errors import ConfigError
+from nmt.config import Config, read_toml
 from nmt.text.tokenizer import TokenizerConfig
 from training.corpus.cleaning import CleaningConfig
 from training.corpus.readers import Format
@@ -106,10 +104,4 @@ class PrepareConfig(Config):
 
 def read_corpora(path: Path) -> PrepareConfig:
     """Read a TOML file with a table `[[corpora]]` a corpus."""
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"the list of corpora {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the list of corpora {path} is not valid TOML: {error}") from error
-    return PrepareConfig.read(values, where=str(path))
+    return PrepareConfig.read(read_toml(path, "the list of corpora"), where=str(path))
