@@ -108,7 +108,8 @@ class ModelConfig(Config):
     wiring: Wiring = "deep"
     tying: Tying = "three_way"
     residual: bool = False
-    layer_norm: bool = False
+    layer_norm: bool = Field(False, description="of what leaves each recurrent layer")
+    gate_norm: bool = Field(False, description="layer normalization a gate, inside the recurrent layers")
     embedding_dropout: float = Field(0.3, ge=0, lt=1)
     layer_dropout: float = Field(0.3, ge=0, lt=1, description="between recurrent layers")
     output_dropout: float = Field(0.3, ge=0, lt=1)

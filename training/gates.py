@@ -6,7 +6,6 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from nmt.model.cells import BidirectionalLayer, LSTMLayer, reorder
 
@@ -66,10 +65,7 @@ class Saturation:
 
     def _count(self, name: str, layer: LSTMLayer, inputs: Tensor, hidden: Tensor) -> None:
         """inputs (..., I) · hidden (..., H), the state before each of them."""
-        input_weights, recurrent_weights, input_bias, recurrent_bias = layer.lstm.parameters()
-        gates = functional.linear(inputs, input_weights, input_bias)
-        gates = gates + functional.linear(hidden, recurrent_weights, recurrent_bias)
-        input_gate, forget_gate, _, output_gate = torch.sigmoid(gates).chunk(4, dim=-1)
+        input_gate, forget_gate, _, output_gate = torch.sigmoid(layer.gates(inputs, hidden)).chunk(4, dim=-1)
         values = torch.stack([input_gate, forget_gate, output_gate])
         self._stuck[name] = self._stuck.get(name, 0) + int(((values < _SHUT) | (values > _OPEN)).sum())
         self._seen[name] = self._seen.get(name, 0) + values.numel()

@@ -8,19 +8,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nmt.model.dropout import Dropout
-from nmt.model.recurrence import lstm
+from nmt.model.recurrence import lstm, normalized
 
 
 class LSTMLayer(nn.Module):
     """One layer in one direction (Hochreiter & Schmidhuber 1997; gates in the order input, forget, cell, output).
 
     Padding must be at the end: the outputs before it do not depend on it. `recurrent_dropout` zeroes the same units of
-    the hidden state before each step of a sentence (Gal & Ghahramani 2016, section 4.2).
+    the hidden state before each step of a sentence (Gal & Ghahramani 2016, section 4.2); `gate_norm` normalizes what
+    goes into each gate, see `nmt.model.recurrence.normalized`.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, recurrent_dropout: float = 0.0) -> None:
+    def __init__(
+        self, input_size: int, hidden_size: int, recurrent_dropout: float = 0.0, gate_norm: bool = False
+    ) -> None:
         super().__init__()
         self.lstm = nn.LSTM(input_size, hidden_size, batch_first=True)
+        self.gain = nn.Parameter(torch.ones(4 * hidden_size)) if gate_norm else None
         self.recurrent_dropout = Dropout(recurrent_dropout)
         self._initialize(hidden_size)
 
@@ -51,24 +55,31 @@ class LSTMLayer(nn.Module):
 
         By hand, because `nn.LSTM` repacks its weights at every call, which costs more than one step does.
         """
-        input_weights, recurrent_weights, input_bias, recurrent_bias = self.lstm.parameters()
-        gates = functional.linear(inputs, input_weights, input_bias)
-        recurrent_inputs = hidden if kept is None else hidden * kept
-        gates = gates + functional.linear(recurrent_inputs, recurrent_weights, recurrent_bias)
+        gates = self.gates(inputs, hidden if kept is None else hidden * kept)
         input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=-1)
         cell = torch.sigmoid(forget_gate) * cell + torch.sigmoid(input_gate) * torch.tanh(candidate)
         return torch.sigmoid(output_gate) * torch.tanh(cell), cell
+
+    def gates(self, inputs: Tensor, hidden: Tensor) -> Tensor:
+        """inputs (..., I), the hidden state (..., H) before them → the gates (..., 4H) before their nonlinearity."""
+        input_weights, recurrent_weights, input_bias, recurrent_bias = self.lstm.parameters()
+        if self.gain is None:
+            from_inputs = functional.linear(inputs, input_weights, input_bias)
+            return from_inputs + functional.linear(hidden, recurrent_weights, recurrent_bias)
+        sums = functional.linear(inputs, input_weights) + functional.linear(hidden, recurrent_weights)
+        return normalized(sums, self.gain.to(sums.dtype)) + (input_bias + recurrent_bias).to(sums.dtype)
 
 
 def run(layers: Sequence[LSTMLayer], inputs: Sequence[Tensor], hidden: Tensor, cell: Tensor) -> list[Tensor]:
     """Run each layer on its inputs (B, T, I), from its part of the first states (D, B, H). Outputs (B, T, H) each.
 
-    Our own recurrence where it is the fastest, or where no library can keep the same units dropped; else the one of
-    oneDNN or cuDNN behind `nn.LSTM`.
+    Our own recurrence where it is the fastest, or where no library can keep the same units dropped or normalize gates;
+    else the one of oneDNN or cuDNN behind `nn.LSTM`.
     """
     kept = [layer.kept(state) for layer, state in zip(layers, hidden, strict=True)]
     device = inputs[0].device.type
-    if any(factors is not None for factors in kept) or (device == "cpu" and torch.is_autocast_enabled(device)):
+    fastest = device == "cpu" and torch.is_autocast_enabled(device)
+    if fastest or kept[0] is not None or layers[0].gain is not None:
         return _run_together(layers, inputs, (hidden, cell), kept)
     outputs = zip(layers, inputs, hidden, cell, strict=True)
     return [layer.lstm(own, (h.unsqueeze(0), c.unsqueeze(0)))[0] for layer, own, h, c in outputs]
@@ -88,19 +99,27 @@ def _run_together(
         torch.stack(own).to(narrow) for own in zip(*(layer.lstm.parameters() for layer in layers), strict=True)
     )
     weights = input_weights, recurrent_weights, biases[0] + biases[1]
-    factors = None if kept[0] is None else torch.stack([own for own in kept if own is not None]).to(narrow)
-    hidden, cell = state
-    outputs = lstm(stacked, weights, (hidden.to(narrow), cell.to(torch.promote_types(narrow, torch.float32))), factors)
+    factors, gain = (_stacked(own, narrow) for own in (kept, [layer.gain for layer in layers]))
+    hidden, cell = state[0].to(narrow), state[1].to(torch.promote_types(narrow, torch.float32))
+    outputs = lstm(stacked, weights, (hidden, cell), factors, gain)
     return [own.transpose(0, 1) for own in outputs]
+
+
+def _stacked(of_layers: Sequence[Tensor | None], dtype: torch.dtype) -> Tensor | None:
+    """What all layers have, or none of them."""
+    present = [own for own in of_layers if own is not None]
+    return torch.stack(present).to(dtype) if present else None
 
 
 class BidirectionalLayer(nn.Module):
     """A forward and a backward layer side by side, whose outputs never see the padding."""
 
-    def __init__(self, input_size: int, hidden_size: int, recurrent_dropout: float = 0.0) -> None:
+    def __init__(
+        self, input_size: int, hidden_size: int, recurrent_dropout: float = 0.0, gate_norm: bool = False
+    ) -> None:
         super().__init__()
-        self.left_to_right = LSTMLayer(input_size, hidden_size, recurrent_dropout)
-        self.right_to_left = LSTMLayer(input_size, hidden_size, recurrent_dropout)
+        self.left_to_right = LSTMLayer(input_size, hidden_size, recurrent_dropout, gate_norm)
+        self.right_to_left = LSTMLayer(input_size, hidden_size, recurrent_dropout, gate_norm)
 
     def forward(self, inputs: Tensor, backward_order: Tensor) -> Tensor:
         """inputs (B, S, I), backward_order (B, S) from `reversal`. Returns (B, S, 2H)."""

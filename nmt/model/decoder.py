@@ -45,7 +45,9 @@ class Decoder(nn.Module):
         extra = {"deep": 0, "input_feeding": config.embedding_size, "conditional": memory_size}[self.wiring]
         above = size + (memory_size if self.wiring == "deep" else 0)
         sizes = [config.embedding_size + extra] + [above] * (self.depth - 1)
-        self.layers = nn.ModuleList(LSTMLayer(input_size, size, config.recurrent_dropout) for input_size in sizes)
+        self.layers = nn.ModuleList(
+            LSTMLayer(input_size, size, config.recurrent_dropout, config.gate_norm) for input_size in sizes
+        )
         norm = nn.LayerNorm if config.layer_norm else nn.Identity
         self.norms = nn.ModuleList(norm(size) for _ in sizes)
         self.attention = Attention(config)

@@ -29,7 +29,7 @@ class Encoder(nn.Module):
         super().__init__()
         sizes = [config.embedding_size] + [config.memory_size] * (config.encoder_layers - 1)
         self.layers = nn.ModuleList(
-            BidirectionalLayer(size, config.encoder_size, config.recurrent_dropout) for size in sizes
+            BidirectionalLayer(size, config.encoder_size, config.recurrent_dropout, config.gate_norm) for size in sizes
         )
         norm = nn.LayerNorm if config.layer_norm else nn.Identity
         self.norms = nn.ModuleList(norm(config.memory_size) for _ in sizes)

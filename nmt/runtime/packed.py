@@ -31,7 +31,8 @@ class PackedStepper(ModelStepper):
         self.precision = precision
         with torch.inference_mode():
             self._table = piece_table(model)
-            self._encoder = encoder_graph(model.encoder).session()
+            # The LSTM of ONNX cannot normalize gates: such an encoder runs by torch.
+            self._encoder = None if model.config.gate_norm else encoder_graph(model.encoder).session()
             self._step = StepGraph(model, precision).graph.session()
 
     def start(self, sources: Sequence[Sequence[int]]) -> ModelState:
@@ -39,11 +40,20 @@ class PackedStepper(ModelStepper):
         model, lengths = self.model, torch.tensor([len(source) for source in sources])
         pieces = pad_sequence([torch.tensor(source) for source in sources], batch_first=True, padding_value=PAD)
         embedded = functional.embedding(pieces, model.source_embedding.weight) * math.sqrt(model.config.embedding_size)
-        (values,) = run(self._encoder, {"embedded": embedded, "lengths": lengths.int()})
+        values, summary = self._encode(embedded, lengths)
         attention = model.decoder.attention
         memory = attention.memory(values, torch.arange(pieces.size(1)) < lengths.unsqueeze(1))
-        decoder = model.decoder.start(model.encoder.summary(values, lengths))
+        decoder = model.decoder.start(summary)
         return ModelState(Memory(values, packed_keys(attention, memory.keys), memory.mask), decoder)
+
+    def _encode(self, embedded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """What `Encoder` makes of embedded pieces (B, S, E) and lengths (B,)."""
+        encoder = self.model.encoder
+        if self._encoder is None:
+            encoded: tuple[Tensor, Tensor] = encoder(embedded, lengths)
+            return encoded
+        (values,) = run(self._encoder, {"embedded": embedded, "lengths": lengths.int()})
+        return values, encoder.summary(values, lengths)
 
     def step(self, pieces: Tensor, state: ModelState) -> Step[ModelState]:
         """One piece a row."""

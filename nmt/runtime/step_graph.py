@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from nmt.model.attention import Attention
 from nmt.model.cells import LSTMLayer
+from nmt.model.recurrence import EPSILON
 from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime.graph import BOOL, FLOAT, INTEGER, Graph, normalized
 from nmt.runtime.products import Precision, product
@@ -58,7 +59,7 @@ class StepGraph:
         for depth in range(decoder.depth):
             if depth:
                 parts = [outputs, context] if wiring == "deep" else [outputs]
-            gates = self._gates(depth, [*parts, hidden[depth]])
+            gates = self._normalized(depth, self._gates(depth, [*parts, hidden[depth]]))
             hidden[depth], cell[depth] = self._activate(gates, cell[depth])
             below = outputs if depth and decoder.residual else None
             joined = g("Add", hidden[depth], below) if below else hidden[depth]
@@ -77,15 +78,25 @@ class StepGraph:
         g.output(g("Reshape", feed, self._shape([], len(readout.weight))))
 
     def _gates(self, depth: int, inputs: list[str]) -> str:
-        """(N, 4H), before their nonlinearity."""
+        """(N, 4H), before their nonlinearity and their normalization."""
         g, layer = self.graph, cast(LSTMLayer, self._model.decoder.layers[depth])
         joined = g("Concat", *inputs, axis=1) if len(inputs) > 1 else inputs[0]
         if depth:
-            return product(g, joined, *_weights(layer), self._states)
-        weight, _ = _weights(layer, skipped=self._config.embedding_size)
+            return product(g, joined, _weight(layer), _added(layer), self._states)
+        weight = _weight(layer, skipped=self._config.embedding_size)
         bounded = self._states if self._config.wiring == "conditional" else self._precision
         pieces = g("Reshape", self._pieces, g.constant([-1]))
         return g("Add", product(g, joined, weight, None, bounded), g("Gather", self._table, pieces))
+
+    def _normalized(self, depth: int, sums: str) -> str:
+        """What `nmt.model.recurrence.normalized` makes of (N, 4H), with the bias; without a gain, the sums."""
+        g, layer, size = self.graph, cast(LSTMLayer, self._model.decoder.layers[depth]), self._config.decoder_size
+        if layer.gain is None:
+            return sums
+        four = g("Reshape", sums, g.constant([-1, 4, size]))
+        same = g.constant(torch.ones(size))
+        flat = self._flat(g("LayerNormalization", four, same, epsilon=EPSILON), 4 * size)
+        return g("Add", g("Mul", flat, g.constant(_reordered(layer.gain))), g.constant(_bias(layer)))
 
     def _activate(self, gates: str, cell: str) -> tuple[str, str]:
         """The next hidden and cell state (N, H)."""
@@ -184,8 +195,7 @@ def piece_table(model: Seq2Seq) -> Tensor:
     """(V, 4H): what each target piece adds to the gates of the first layer."""
     first, size = cast(LSTMLayer, model.decoder.layers[0]), model.config.embedding_size
     embedding = model.target_embedding.weight * math.sqrt(size)
-    weight, bias = _weights(first)
-    return functional.linear(embedding, weight[:, :size], bias)
+    return functional.linear(embedding, _weight(first)[:, :size], _added(first))
 
 
 def _block_diagonal(parts: Tensor) -> Tensor:
@@ -198,14 +208,24 @@ def _exponential(projected: Tensor) -> Tensor:
     return projected.clamp_(-2 * _LARGEST, 2 * _LARGEST).exp_()
 
 
-def _weights(layer: LSTMLayer, skipped: int = 0) -> tuple[Tensor, Tensor]:
-    """The weight (4H, I + H) and the bias (4H,) of one product that gives all gates from [inputs; hidden].
+def _weight(layer: LSTMLayer, skipped: int = 0) -> Tensor:
+    """The weight (4H, I + H) of one product that gives all gates from [inputs; hidden].
 
     Gates in the order input, forget, output, candidate: three sigmoids side by side. The first inputs are skipped.
     """
-    input_weights, recurrent_weights, input_bias, recurrent_bias = layer.lstm.parameters()
-    weight = torch.cat([input_weights[:, skipped:], recurrent_weights], dim=1)
-    return _reordered(weight), _reordered(input_bias + recurrent_bias)
+    input_weights, recurrent_weights, *_ = layer.lstm.parameters()
+    return _reordered(torch.cat([input_weights[:, skipped:], recurrent_weights], dim=1))
+
+
+def _bias(layer: LSTMLayer) -> Tensor:
+    """(4H,), in the same order."""
+    *_, input_bias, recurrent_bias = layer.lstm.parameters()
+    return _reordered(input_bias + recurrent_bias)
+
+
+def _added(layer: LSTMLayer) -> Tensor | None:
+    """The bias of that product: none where it comes after normalization."""
+    return _bias(layer) if layer.gain is None else None
 
 
 def _reordered(gates: Tensor) -> Tensor:

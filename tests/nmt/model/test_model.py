@@ -20,6 +20,7 @@ SCORES = ("additive", "dot", "scaled_dot", "general", "concat", "none")
 VARIANTS = [
     *[{"wiring": wiring, "attention": score} for wiring in WIRINGS for score in SCORES],
     *[{"wiring": wiring, "layer_norm": True, "residual": True, "attention_heads": 2} for wiring in WIRINGS],
+    *[{"wiring": wiring, "gate_norm": True} for wiring in WIRINGS],
     {"decoder_layers": 1, "encoder_layers": 1, "tying": "none"},
     {"decoder_layers": 3, "encoder_layers": 3, "tying": "two_way"},
 ]

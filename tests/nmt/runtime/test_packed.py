@@ -34,6 +34,7 @@ EXTRAS = [
     {"attention_heads": 2},
     {"residual": True, "decoder_layers": 2},
     {"layer_norm": True},
+    {"gate_norm": True},
     {"tying": "none"},
 ]
 
