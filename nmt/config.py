@@ -7,7 +7,7 @@ import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -139,6 +139,12 @@ class ModelConfig(Config):
         return 2 * self.encoder_size
 
 
+_MOST_CHARACTERS = 1000
+"""Of phrases: their automata take time and memory in proportion."""
+
+Phrase = Annotated[str, Field(max_length=100)]
+
+
 class SearchConfig(Config):
     """How to search for a translation. docs/search.md has the formulas.
 
@@ -166,7 +172,8 @@ class SearchConfig(Config):
     top_p: float = Field(1.0, gt=0, le=1, description="samples take one of the fewest pieces that hold this mass")
     seed: int | None = Field(None, ge=0, lt=2**63, description="the same seed draws the same samples")
     prefix: str = Field("", max_length=500, description="how the translation begins, also in the middle of a word")
-    exclude: tuple[str, ...] = Field((), max_length=50, description="words and phrases that must not stand in it")
+    include: tuple[Phrase, ...] = Field((), max_length=10, description="words and phrases that must stand in it")
+    exclude: tuple[Phrase, ...] = Field((), max_length=50, description="words and phrases that must not stand in it")
     mbr: Literal["none", "chrf", "bleu"] = Field(
         "none", description="rank all that the search keeps by how like the others they are, by this measure"
     )
@@ -181,6 +188,11 @@ class SearchConfig(Config):
             raise ValueError(
                 f"min_length_ratio is {self.min_length_ratio:g}, above max_length_ratio, "
                 f"which is {self.max_length_ratio:g}"
+            )
+        characters = sum(map(len, (*self.include, *self.exclude)))
+        if characters > _MOST_CHARACTERS:
+            raise ValueError(
+                f"include and exclude have {characters:,} characters in all; send at most {_MOST_CHARACTERS:,}"
             )
         if self.diversity_groups > 1 and (self.method != "beam" or self.beam_size % self.diversity_groups):
             raise ValueError(

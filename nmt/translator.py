@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from nmt.config import SearchConfig
 from nmt.errors import InputError, ModelFolderError, UnknownLanguage
+from nmt.guidance import Guidance
 from nmt.model.mixture import Mixing
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import PRETRAINED, ModelFolder
@@ -17,9 +17,7 @@ from nmt.runtime.ensemble import together
 from nmt.runtime.precision import Wanted, new_stepper
 from nmt.scoring.forced import ForcedScore, score_forced
 from nmt.scoring.risk import Utility, by_expected_utility
-from nmt.search.automaton import DEAD, Automaton, avoids, begins_with
 from nmt.search.engine import Engine, search_all
-from nmt.search.guides import Guide
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import final_score
 from nmt.text import languages, sentences
@@ -54,6 +52,7 @@ class Translator:
         steppers = [new_stepper(model.eval(), precision) for model in models]
         self.precision = ", ".join(sorted({stepper.precision for stepper in steppers}))
         self._stepper = together(steppers, mixing)
+        self._guidance = Guidance(tokenizer)
 
     @classmethod
     def load(cls, *paths: Path, precision: Wanted = "fp32", mixing: Mixing = "log_linear") -> Self:
@@ -102,7 +101,7 @@ class Translator:
         self._check(source, target)
         found = sentences.split(text, source)
         encoded = [self.tokenizer.encode_source(sentence.text, target) for sentence in found]
-        return Job(text, source, target, detected, found, encoded, self._guides(encoded, search))
+        return Job(text, source, target, detected, found, encoded, self._guidance.of(encoded, search))
 
     def assemble(self, job: Job, found: Sequence[Sequence[Hypothesis]], search: SearchConfig) -> Translation:
         """Put the hypotheses of a job's sentences, as the search found them, together into those of its text.
@@ -111,7 +110,8 @@ class Translator:
         """
         if not all(found):
             raise InputError(
-                "no translation within max_length keeps prefix and exclude; raise max_length or ask for less", "search"
+                "no translation within max_length keeps prefix, include and exclude; raise max_length or ask for less",
+                "search",
             )
         if search.mbr != "none":
             found = [self._by_risk(own, search)[: search.n_best] for own in found]
@@ -152,29 +152,6 @@ class Translator:
         text, starts = sentences.join(job.text, job.sentences, [pieces.text for pieces in decoded])
         parts = zip(job.sources, decoded, chosen, job.sentences, starts, strict=True)
         return TextHypothesis(text, tuple(SentencePart(s, t, h, where.start, at) for s, t, h, where, at in parts))
-
-    def _guides(self, sources: Sequence[Pieces], search: SearchConfig) -> list[Guide]:
-        """Of each sentence. A text begins as its first sentence does."""
-        excluded = (self._avoiding(search.exclude),) if search.exclude else ()
-        guides: list[Guide] = [excluded] * len(sources)
-        prefix = self.tokenizer.normalize(search.prefix).text
-        if prefix:
-            more = search.prefix[-1].isspace()
-            beginning = self._beginning(f" {prefix}{' ' * more}".encode(), more)
-            _check_prefix(beginning, excluded, prefix, search.lengths(len(sources[0]))[1], self.tokenizer)
-            guides[0] = (beginning, *excluded)
-        return guides
-
-    @lru_cache(maxsize=16)  # noqa: B019 - a translator lives as long as what uses it
-    def _beginning(self, text: bytes, more: bool) -> Automaton:
-        return begins_with(text, self.tokenizer.target_bytes, more)
-
-    @lru_cache(maxsize=16)  # noqa: B019
-    def _avoiding(self, phrases: tuple[str, ...]) -> Automaton:
-        normalized = [self.tokenizer.normalize(phrase).text for phrase in phrases]
-        if not all(normalized):
-            raise InputError("exclude has an empty phrase; send words that must not come", "search.exclude")
-        return avoids(normalized, self.tokenizer.target_characters)
 
     def _by_risk(self, hypotheses: Sequence[Hypothesis], search: SearchConfig) -> list[Hypothesis]:
         """Samples weigh the same; of a beam each hypothesis weighs what the model gives it."""
@@ -222,23 +199,6 @@ def _check_text(text: str, field: str) -> None:
     surrogate = _SURROGATE.search(text)
     if surrogate:
         raise InputError(f"{field} has half a surrogate pair at {surrogate.start()}; send valid Unicode", field)
-
-
-def _check_prefix(beginning: Automaton, excluded: Guide, prefix: str, longest: int, tokenizer: Tokenizer) -> None:
-    needed = int(beginning.needed[0])
-    if needed > longest:
-        raise InputError(
-            f"prefix has at least {needed} pieces, but the translation may have {longest}; raise max_length",
-            "search.prefix",
-        )
-    for automaton in excluded:
-        state = 0
-        for piece in tokenizer.encode_target(prefix).ids[:-1]:
-            state = int(automaton.next[state, piece])
-            if state == DEAD:
-                raise InputError(
-                    f"prefix {prefix!r} has a phrase that exclude forbids; send one of both", "search.prefix"
-                )
 
 
 def _forced_part(source: Pieces, target: Pieces, forced: ForcedScore) -> SentencePart:

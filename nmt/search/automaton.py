@@ -1,6 +1,6 @@
-"""What a translation must begin with and must not say, as automata that read pieces."""
+"""A demand as an automaton that reads pieces: what may come, and how far it still is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nmt.search.reading import BYTE, LETTER, OTHER, Demand, Reader, State, kind
 from nmt.text.tokenizer import END
 
 DEAD = -1
-_FAR = 1 << 30
+FAR = 1 << 20
+"""More pieces than any translation has: there is no way."""
 
 Table = NDArray[np.int32]
 
@@ -21,119 +23,79 @@ class Automaton:
     """Reads a translation piece by piece, from state 0.
 
     next (S, V): the state after a piece, or DEAD if it must not come; END leads back to its own state where the
-    translation may end · needed (S,): the fewest pieces after which it may end.
+    translation may end. And of each state, the last being that which DEAD points at (S + 1,):
+
+    needed: the fewest pieces after which the translation may end · settled: after which it may, whatever comes then ·
+    rest: the most pieces it takes to be settled, whatever came before; 0 when the wanted phrase stands for good ·
+    lacking: how many pieces of the wanted phrase are still to come, 0 where it stands.
     """
 
     next: Tensor
     needed: Tensor
+    settled: Tensor
+    rest: Tensor
+    lacking: Tensor
 
     @classmethod
-    def over(cls, steps: Table, ends: NDArray[np.bool_], symbols: Table) -> "Automaton":
-        """From an automaton over symbols: steps (S, A), ends (S,), symbols (V, L) of each piece, filled up with A.
+    def of(cls, demand: Demand, pieces: Sequence[str]) -> "Automaton":
+        """For a demand, over pieces of which `pieces` has the text (`Tokenizer.target_symbols`).
 
-        A piece without symbols stands for no text, and may not come.
+        A piece without text may not come.
         """
-        states, alphabet = steps.shape
-        # One state more, the dead one, and one symbol more, after which nothing changes.
-        own = np.arange(states + 1, dtype=np.int32)
-        table = np.vstack([steps, np.full((1, alphabet), states)])
-        table = np.hstack([np.where(table == DEAD, states, table), own[:, None]]).astype(np.int32)
-        reached = np.repeat(own[:states, None], len(symbols), axis=1)
-        for symbol in symbols.T:
-            reached = table[reached, symbol]
-        reached[:, symbols[:, 0] == alphabet] = states
-        reached[:, END] = np.where(ends, own[:states], states)
-        reached[reached == states] = DEAD
-        return cls(torch.from_numpy(reached), torch.from_numpy(_needed(reached, ends)))
+        reader = Reader(demand)
+        states, steps = _explore(reader)
+        clear = np.array([reader.clear(state) for state in states])
+        stands = np.array([reader.stands(state) for state in states])
+        met = np.array([state.met for state in states])
+        reached = _over_pieces(steps, reader.symbols, pieces)
+        reached[:, END] = np.where(clear & stands, np.arange(len(states)), DEAD)
+        needed, settled = _distances(reached, clear & stands), _distances(reached, clear & met)
+        idle = np.array([state.prefix is None and not state.places for state in states]) & ~met
+        possible = np.array([state.prefix is None for state in states]) & ~met & (settled < FAR)
+        rest = np.where(met, 0, settled[possible].max() if possible.any() else FAR)
+        lacking = np.where(stands, 0, np.minimum(settled, settled[idle].min(initial=FAR)))
+        vectors = [(needed, FAR), (settled, FAR), (rest, 0), (lacking, FAR)]
+        return cls(torch.from_numpy(reached), *(torch.from_numpy(np.append(own, dead)) for own, dead in vectors))
 
 
-def begins_with(text: bytes, pieces: Sequence[bytes], more: bool) -> Automaton:
-    """Accepts what begins with the text, however it is cut into pieces: `pieces` has the bytes of each.
-
-    more: something must follow it. States count the bytes that were read; the last is that of everything longer.
-    """
-    size = len(text)
-    steps = np.full((size + 2, 256), DEAD, dtype=np.int32)
-    steps[np.arange(size), np.frombuffer(text, dtype=np.uint8)] = np.arange(1, size + 1)
-    steps[size:] = size + 1
-    ends = np.arange(size + 2) >= size + more
-    return Automaton.over(steps, ends, _matrix(pieces, 256))
-
-
-def avoids(phrases: Iterable[str], pieces: Sequence[str]) -> Automaton:
-    """Accepts what has none of the phrases as whole words, in upper or lower case; `pieces` has the text of each.
-
-    Where a phrase begins or ends with a letter or a digit, no other one may stand beside it for it to count. Characters
-    that no phrase has are told apart by this alone.
-    """
-    wanted = sorted({phrase.lower() for phrase in phrases})
-    known = {char: number for number, char in enumerate(sorted({char for phrase in wanted for char in phrase}))}
-    classes = [char.isalnum() for char in known] + [True, False]
-    read = [[known.get(c, len(known) + (not c.isalnum())) for c in piece.lower()] for piece in pieces]
-    numbered = [tuple(known[char] for char in phrase) for phrase in wanted]
-    steps, ends = _determined(numbered, classes)
-    return Automaton.over(steps, ends, _matrix(read, len(classes)))
-
-
-Place = tuple[int, int]
-"""A phrase, and how many of its characters have been read."""
-
-
-def _determined(phrases: Sequence[tuple[int, ...]], in_word: Sequence[bool]) -> tuple[Table, NDArray[np.bool_]]:
-    """The subset construction: a state is the set of places at which the phrases may stand, and what came last."""
-    begin = frozenset((number, 0) for number in range(len(phrases))), False
-    states, rows = {begin: 0}, []
-    todo = [begin]
-    for places, _ in todo:
+def _explore(reader: Reader) -> tuple[list[State], Table]:
+    """All states that can be reached, and where each symbol leads (S, symbols and three kinds of others)."""
+    symbols = [*((symbol, kind(symbol)) for symbol in reader.symbols), ("", LETTER), ("", OTHER), ("", BYTE)]
+    states = {reader.start: 0}
+    todo, rows = [reader.start], []
+    for state in todo:
         row = []
-        for symbol, letter in enumerate(in_word):
-            after = _read(places, symbol, letter, phrases, in_word)
-            if after is None:
-                row.append(DEAD)
-                continue
-            state = after, letter
-            if state not in states:
-                states[state] = len(states)
-                todo.append(state)
-            row.append(states[state])
+        for symbol, sort in symbols:
+            after = reader.read(state, symbol, sort)
+            if after is not None and after not in states:
+                states[after] = len(states)
+                todo.append(after)
+            row.append(DEAD if after is None else states[after])
         rows.append(row)
-    complete = [any(at == len(phrases[number]) for number, at in places) for places, _ in todo]
-    return np.array(rows, dtype=np.int32), ~np.array(complete)
+    return todo, np.array(rows, dtype=np.int32)
 
 
-def _read(
-    places: frozenset[Place], symbol: int, letter: bool, phrases: Sequence[tuple[int, ...]], in_word: Sequence[bool]
-) -> frozenset[Place] | None:
-    """The places after a symbol; None if a phrase stands there now for sure."""
-    after = set[Place]()
-    for number, at in places:
-        phrase = phrases[number]
-        if at == len(phrase):
-            if not letter:
-                return None
-        elif phrase[at] == symbol:
-            after.add((number, at + 1))
-    for number, phrase in enumerate(phrases):
-        if not letter or not in_word[phrase[0]]:
-            after.add((number, 0))
-        if (number, len(phrase)) in after and not in_word[phrase[-1]]:
-            return None
-    return frozenset(after)
+def _over_pieces(steps: Table, symbols: Sequence[str], pieces: Sequence[str]) -> Table:
+    """(S, V): the state after all symbols of a piece."""
+    states = len(steps)
+    table = np.vstack([steps, np.full((1, steps.shape[1]), states)]).astype(np.int32)  # one more, the dead one
+    table[table == DEAD] = states
+    known = {symbol: number for number, symbol in enumerate(symbols)}
+    read = [[known.get(symbol, len(known) + kind(symbol)) for symbol in piece] for piece in pieces]
+    reached = np.repeat(np.arange(states, dtype=np.int32)[:, None], len(pieces), axis=1)
+    for at in range(max(map(len, read))):
+        longer = [number for number, own in enumerate(read) if at < len(own)]
+        reached[:, longer] = table[reached[:, longer], [read[number][at] for number in longer]]
+    reached[:, [number for number, own in enumerate(read) if not own]] = states
+    reached[reached == states] = DEAD
+    return reached
 
 
-def _needed(reached: Table, ends: NDArray[np.bool_]) -> Table:
-    """The fewest pieces from each state to one in which the translation may end."""
-    needed = np.where(ends, 0, _FAR).astype(np.int32)
+def _distances(reached: Table, goal: NDArray[np.bool_]) -> Table:
+    """(S,): the fewest pieces from each state to the goal, or FAR."""
+    distance = np.where(goal, 0, FAR).astype(np.int32)
     while True:
-        best = np.where(reached == DEAD, _FAR, needed[reached]).min(axis=1) + 1
-        shorter = np.minimum(needed, best)
-        if np.array_equal(shorter, needed):
-            return needed
-        needed = shorter.astype(np.int32)
-
-
-def _matrix(rows: Sequence[Sequence[int]], filler: int) -> Table:
-    matrix = np.full((len(rows), max(1, *map(len, rows))), filler, dtype=np.int32)
-    for row, symbols in zip(matrix, rows, strict=True):
-        row[: len(symbols)] = list(symbols)
-    return matrix
+        nearer = np.minimum(distance, np.append(distance, FAR)[reached].min(axis=1) + 1)
+        if np.array_equal(nearer, distance):
+            return distance
+        distance = nearer.astype(np.int32)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmt.config import SearchConfig
-from nmt.search.choice import Choice
+from nmt.search.choice import Banks, Choice
 from nmt.search.hypothesis import Floats, Hypothesis
 from nmt.search.penalties import final_score, length_penalty
 from nmt.search.rows import Rows
@@ -59,7 +59,7 @@ class Beams(Rows):
         """(B,): pieces that may still come after the next one, the end of sentence not among them."""
         return (self.longest - self.length - 1).clamp(min=0)
 
-    def advance(self, log_probs: Tensor, choice: Choice) -> Tensor:
+    def advance(self, log_probs: Tensor, choice: Choice, banks: Banks) -> Tensor:
         """Extend the rows by one piece each, in place: log_probs (B, K, V) of the next, which are overwritten.
 
         Returns the parents (B, K).
@@ -70,7 +70,7 @@ class Beams(Rows):
         compared without penalties.
         """
         vocabulary = log_probs.size(2)
-        best, at = choice(self._allowed(log_probs), self.log_probs, self.length, self.free)
+        best, at = choice(self._allowed(log_probs), self.log_probs, self.length, self.free, banks)
         taken = choice.place >= self.free.gather(1, choice.group)
         self.pieces = at % vocabulary
         self.log_probs = best.masked_fill(taken, _IMPOSSIBLE)

@@ -1,7 +1,7 @@
 """Which extensions of its rows a search goes on with: the best, samples, or the best of groups that differ."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -12,10 +12,13 @@ from torch import Tensor
 
 from nmt.config import SearchConfig
 from nmt.search.rows import Rows
-from nmt.search.top import best_extensions
+from nmt.search.top import allocate, best_extensions
 
 Chosen = tuple[Tensor, Tensor]
 """Log-probabilities (B, K) of the chosen extensions, and where they are (B, K) among the K · V of their sentence."""
+
+Banks = Mapping[int, Tensor]
+"""By sentence, for those that share out their beam: the bank (K, V) of each extension, the best one 0."""
 
 _IMPOSSIBLE = float("-inf")
 BEST, SAMPLED, DIVERSE = range(3)
@@ -57,8 +60,14 @@ class Choice(Rows):
             (number % own).where(inside, cls.fills["place"]),
         )
 
-    def __call__(self, log_probs: Tensor, totals: Tensor, length: Tensor, free: Tensor) -> Chosen:
+    def __call__(self, log_probs: Tensor, totals: Tensor, length: Tensor, free: Tensor, banks: Banks) -> Chosen:
         """log_probs (B, K, V) of the next pieces · totals (B, K) of the rows · length (B,) so far · free (B, K)."""
+        best, at = self._by_method(log_probs, totals, length, free)
+        for number, bank in banks.items():
+            best[number], at[number] = allocate(log_probs[number], totals[number], bank)
+        return best, at
+
+    def _by_method(self, log_probs: Tensor, totals: Tensor, length: Tensor, free: Tensor) -> Chosen:
         methods = set(self.method.tolist())
         if methods == {BEST}:
             return best_extensions(log_probs, totals)

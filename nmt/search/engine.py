@@ -1,27 +1,23 @@
 """One decode loop for everything: sentences enter and leave a running batch at every step."""
 
 import heapq
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic
 
 import torch
 from torch import Tensor
 
 from nmt.config import SearchConfig
-from nmt.search.beam import Beams, Frame, can_still_win, trace
-from nmt.search.choice import Choice
-from nmt.search.guides import Guide, Guides
+from nmt.search.beam import Frame, can_still_win, trace
+from nmt.search.guides import Guide
 from nmt.search.hypothesis import Hypothesis
+from nmt.search.pool import Pool, Sentence, Ticket
 from nmt.search.queue import Terms, WaitingQueue
-from nmt.search.repetition import Repetition
 from nmt.search.stepper import State, Stepper
-
-Ticket = int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,38 +32,6 @@ class Finished:
     queue_seconds: float
     decode_seconds: float
     expired: bool = False
-
-
-@dataclass(slots=True)
-class _Sentence:
-    """A sentence in the queue or in the pool."""
-
-    ticket: Ticket
-    source: Sequence[int]
-    config: SearchConfig
-    terms: Terms
-    guide: Guide
-    submitted: float
-    entered: float = math.inf
-    first_frame: int = 0
-    finished: list[Hypothesis] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Pool(Generic[State]):
-    """The sentences that are being decoded, in the order in which all the others hold them."""
-
-    sentences: list[_Sentence]
-    beams: Beams
-    choice: Choice
-    repetition: Repetition
-    guides: Guides
-    state: State
-
-    @property
-    def rows(self) -> int:
-        """Rows a sentence."""
-        return self.beams.pieces.size(1)
 
 
 class Engine(Generic[State]):
@@ -87,9 +51,9 @@ class Engine(Generic[State]):
     ) -> None:
         self._stepper, self._clock = stepper, clock
         self._max_rows, self._max_memory = max_rows, max_memory
-        self._waiting: WaitingQueue[_Sentence] = WaitingQueue()
+        self._waiting: WaitingQueue[Sentence] = WaitingQueue()
         self._deadlines: list[tuple[float, Ticket]] = []
-        self._pool: _Pool[State] | None = None
+        self._pool: Pool[State] | None = None
         self._frames: deque[Frame] = deque()
         self._dropped_frames = 0
         self._next_ticket = 0
@@ -99,7 +63,7 @@ class Engine(Generic[State]):
     ) -> Ticket:
         """Queue a sentence, as source pieces. `step` will hand out the ticket with its hypotheses."""
         self._next_ticket += 1
-        sentence = _Sentence(self._next_ticket, source, config, terms or Terms(), guide, self._clock())
+        sentence = Sentence(self._next_ticket, source, config, terms or Terms(), guide, self._clock())
         self._waiting.put(sentence)
         if sentence.terms.deadline is not None:
             heapq.heappush(self._deadlines, (sentence.terms.deadline, sentence.ticket))
@@ -127,14 +91,9 @@ class Engine(Generic[State]):
         pool = self._pool
         if pool is None:
             return late
-        step = self._stepper.step(pool.beams.pieces, pool.state)
-        allowed = pool.guides.filter(pool.repetition.filter(step.log_probs), pool.beams.left)
-        parents = pool.beams.advance(allowed, pool.choice)
-        pool.repetition.follow(parents, pool.beams.pieces)
-        pool.guides.follow(parents, pool.beams.pieces)
-        self._record(pool, parents, step.weights)
+        parents, weights = pool.advance()
+        self._record(pool, parents, weights)
         self._collect(pool, pool.beams.end(pool.choice))
-        pool.state = self._stepper.select(step.state, torch.arange(len(pool.sentences)), parents)
         return late + self._release(pool)
 
     def run(self) -> Iterator[Finished]:
@@ -142,7 +101,7 @@ class Engine(Generic[State]):
         while self.busy:
             yield from self.step()
 
-    def _drop(self, tickets: set[Ticket]) -> list[_Sentence]:
+    def _drop(self, tickets: set[Ticket]) -> list[Sentence]:
         """Take sentences out of queue and pool. Returns those that were there."""
         dropped = [sentence for ticket in tickets if (sentence := self._waiting.remove(ticket))]
         if self._pool and len(dropped) < len(tickets):
@@ -167,7 +126,7 @@ class Engine(Generic[State]):
         count = len(pool.sentences) if pool else 0
         rows = pool.rows if pool else 1
         longest = max((len(sentence.source) for sentence in pool.sentences), default=0) if pool else 0
-        entering: list[_Sentence] = []
+        entering: list[Sentence] = []
         while self._waiting:
             sentence = self._waiting.peek()
             rows, longest, count = max(rows, sentence.config.width), max(longest, len(sentence.source)), count + 1
@@ -177,54 +136,19 @@ class Engine(Generic[State]):
         if entering:
             self._enter(entering)
 
-    def _enter(self, entering: list[_Sentence]) -> None:
+    def _enter(self, entering: list[Sentence]) -> None:
         pool = self._pool
         rows = max(sentence.config.width for sentence in entering)
         if pool:
             rows = max(rows, pool.rows)
-            pool = self._select(pool, list(range(len(pool.sentences))), rows) if rows > pool.rows else pool
+            pool = pool.select(list(range(len(pool.sentences))), rows) if rows > pool.rows else pool
         for sentence in entering:
             sentence.entered = self._clock()
             sentence.first_frame = self._dropped_frames + len(self._frames)
-        new = self._start(entering, rows)
-        self._pool = self._join(pool, new) if pool else new
+        new = Pool.start(self._stepper, entering, rows)
+        self._pool = pool.join(new) if pool else new
 
-    def _start(self, sentences: list[_Sentence], rows: int) -> _Pool[State]:
-        configs, sources = [s.config for s in sentences], [s.source for s in sentences]
-        first = torch.zeros(len(sentences), rows, dtype=torch.long)
-        return _Pool(
-            sentences,
-            Beams.start(configs, sources, rows),
-            Choice.start(configs, sources, rows),
-            Repetition.start(configs, rows),
-            Guides.start([s.guide for s in sentences], rows),
-            self._stepper.select(self._stepper.start(sources), torch.arange(len(sentences)), first),
-        )
-
-    def _select(self, pool: _Pool[State], places: list[int], rows: int) -> _Pool[State]:
-        """The sentences at those places, with that many rows; those beyond the present ones are empty copies."""
-        chosen = torch.tensor(places)
-        kept = torch.arange(rows).clamp(max=pool.rows - 1).expand(len(places), rows)
-        return _Pool(
-            [pool.sentences[place] for place in places],
-            pool.beams.select(chosen, rows),
-            pool.choice.select(chosen, rows),
-            pool.repetition.select(chosen, rows),
-            pool.guides.select(chosen, rows),
-            self._stepper.select(pool.state, chosen, kept),
-        )
-
-    def _join(self, pool: _Pool[State], new: _Pool[State]) -> _Pool[State]:
-        return _Pool(
-            pool.sentences + new.sentences,
-            pool.beams.join(new.beams),
-            pool.choice.join(new.choice),
-            pool.repetition.join(new.repetition),
-            pool.guides.join(new.guides),
-            self._stepper.join(pool.state, new.state),
-        )
-
-    def _record(self, pool: _Pool[State], parents: Tensor, weights: Tensor) -> None:
+    def _record(self, pool: Pool[State], parents: Tensor, weights: Tensor) -> None:
         places = {sentence.ticket: place for place, sentence in enumerate(pool.sentences)}
         if self._frames and self._frames[-1].places == places:
             places = self._frames[-1].places
@@ -232,7 +156,7 @@ class Engine(Generic[State]):
         frame = Frame(beams.pieces.numpy(), parents.numpy(), beams.log_probs.numpy(), weights.numpy(), places)
         self._frames.append(frame)
 
-    def _collect(self, pool: _Pool[State], ended: Tensor) -> None:
+    def _collect(self, pool: Pool[State], ended: Tensor) -> None:
         """Trace the hypotheses that ended in this step."""
         places = ended.nonzero().tolist()
         frames = list(self._frames) if places else []
@@ -241,7 +165,7 @@ class Engine(Generic[State]):
             own = frames[sentence.first_frame - self._dropped_frames :]
             sentence.finished.append(trace(own, sentence.ticket, row, len(sentence.source), sentence.config))
 
-    def _release(self, pool: _Pool[State]) -> list[Finished]:
+    def _release(self, pool: Pool[State]) -> list[Finished]:
         """Let the sentences go whose search is over."""
         best_live, free = pool.beams.log_probs.amax(dim=1).tolist(), pool.beams.free.sum(dim=1).tolist()
         longest = pool.beams.longest.tolist()
@@ -267,7 +191,7 @@ class Engine(Generic[State]):
             return
         sentences = [pool.sentences[place] for place in places]
         rows = min(pool.rows, max((sentence.config.width for sentence in sentences), default=0))
-        self._pool = self._select(pool, places, rows) if places else None
+        self._pool = pool.select(places, rows) if places else None
         oldest = min((s.first_frame for s in sentences), default=self._dropped_frames + len(self._frames))
         while self._dropped_frames < oldest:
             self._frames.popleft()

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 _BLOCK = 64
 _FEW = 16384
@@ -25,6 +26,27 @@ def best_extensions(log_probs: Tensor, totals: Tensor) -> tuple[Tensor, Tensor]:
     sums = log_probs.flatten(1).gather(1, at.flatten(1)).view(at.shape) + totals.gather(1, row).unsqueeze(-1)
     best, place = sums.masked_fill_(pieces >= vocabulary, float("-inf")).flatten(1).topk(rows)
     return best, at.flatten(1).gather(1, place)
+
+
+def allocate(log_probs: Tensor, totals: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
+    """As `best_extensions` of one sentence, totals (K,), log_probs (K, V), but the banks (K, V) take turns: the best
+    extension of each, then the second best of each, and so on.
+
+    Dynamic beam allocation (Post & Vilar 2018). The nearest bank has the first turn, so that what is wanted gets done;
+    the farthest has the second, so that it can still begin where it fits better; then the others, the nearer first.
+    """
+    rows, sums, bank = len(totals), (totals.unsqueeze(-1) + log_probs).flatten(), bank.flatten()
+    possible = (sums > float("-inf")).nonzero().squeeze(1)
+    sums_left, bank_left = sums[possible], bank[possible]
+    numbers = torch.bincount(bank_left).nonzero().squeeze(1).tolist()
+    turns = []
+    for order, number in enumerate([*numbers[:1], *numbers[:0:-1][:1], *numbers[1:-1]]):
+        own = (bank_left == number).nonzero().squeeze(1)
+        best = own[sums_left[own].topk(min(rows, len(own))).indices]
+        turns += [(turn, order, place) for turn, place in enumerate(possible[best].tolist())]
+    chosen = torch.tensor([place for _, _, place in sorted(turns)[:rows]], dtype=torch.long)
+    beyond = rows - len(chosen)
+    return functional.pad(sums[chosen], (0, beyond), value=float("-inf")), functional.pad(chosen, (0, beyond))
 
 
 def _block_maxima(log_probs: Tensor) -> Tensor:

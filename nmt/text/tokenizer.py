@@ -21,6 +21,9 @@ from nmt.text.resampling import BpeCutter, Cutter, UnigramCutter, resample
 PAD, UNKNOWN, BEGIN, END = 0, 1, 2, 3
 """Ids that every vocabulary shares: padding, unknown (never produced, thanks to byte fallback), start and end."""
 
+LONE_BYTE = "\udc00"
+"""The symbol of the byte 0 as a piece; those of the others follow it. No text has them."""
+
 _BYTE_PIECES = 256
 Span = tuple[int, int]
 Side = Literal["source", "target"]
@@ -145,21 +148,18 @@ class Tokenizer:
         return str(self._target.id_to_piece(piece_id))
 
     @cached_property
-    def target_bytes(self) -> list[bytes]:
-        """What each target piece adds to a text, in UTF-8, a space before its first word included; special ones
-        nothing."""
-        return [self._piece_bytes(piece) for piece in range(self.target_vocabulary)]
+    def target_symbols(self) -> list[str]:
+        """What each target piece adds to a text, a space before its first word included; special ones nothing.
 
-    @cached_property
-    def target_characters(self) -> list[str]:
-        """The same as characters. Bytes that are part of one each count as a character that is no letter."""
-        return [own.decode(errors="replace") for own in self.target_bytes]
+        A byte is one symbol from `LONE_BYTE` on: in whichever piece the other bytes of its character are.
+        """
+        return [self._symbols(piece) for piece in range(self.target_vocabulary)]
 
-    def _piece_bytes(self, piece: int) -> bytes:
+    def _symbols(self, piece: int) -> str:
         if self._target.is_byte(piece):
-            return bytes([int(self.target_piece(piece)[1:-1], 16)])
+            return chr(ord(LONE_BYTE) + int(self.target_piece(piece)[1:-1], 16))
         special = self._target.is_control(piece) or self._target.is_unknown(piece)
-        return b"" if special else self.target_piece(piece).replace("\u2581", " ").encode()
+        return "" if special else self.target_piece(piece).replace("\u2581", " ")
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` and the SentencePiece models into a folder, made if need be."""

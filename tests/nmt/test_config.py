@@ -202,6 +202,16 @@ def test_groups_that_do_not_divide_the_beam_are_refused(values: dict[str, object
     assert "wanted: a beam, whose size is a multiple of the groups" in message
 
 
+def test_phrases_have_a_size_that_can_be_searched_with() -> None:
+    """Each, and all together."""
+    many = ["x" * 50] * 11
+    assert (
+        refusal(SearchConfig, include=many[:10], exclude=many)
+        == "here.toml: include and exclude have 1,050 characters in all; send at most 1,000"
+    )
+    assert "at most 100 characters" in refusal(SearchConfig, include=["x" * 101])
+
+
 def test_one_length_only_is_allowed() -> None:
     """Least and greatest may be the same."""
     assert SearchConfig(min_length=5, max_length=5).min_length == 5

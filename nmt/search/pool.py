@@ -1,0 +1,105 @@
+"""The sentences that are being decoded together, and all that search remembers of them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Generic
+
+import torch
+from torch import Tensor
+
+from nmt.config import SearchConfig
+from nmt.search.beam import Beams
+from nmt.search.choice import Choice
+from nmt.search.guides import Guide, Guides
+from nmt.search.hypothesis import Hypothesis
+from nmt.search.queue import Terms
+from nmt.search.repetition import Repetition
+from nmt.search.stepper import State, Stepper
+
+Ticket = int
+
+
+@dataclass(slots=True)
+class Sentence:
+    """A sentence in the queue or in the pool."""
+
+    ticket: Ticket
+    source: Sequence[int]
+    config: SearchConfig
+    terms: Terms
+    guide: Guide
+    submitted: float
+    entered: float = math.inf
+    first_frame: int = 0
+    finished: list[Hypothesis] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Pool(Generic[State]):
+    """The sentences in the order in which all the others hold them."""
+
+    stepper: Stepper[State]
+    sentences: list[Sentence]
+    beams: Beams
+    choice: Choice
+    repetition: Repetition
+    guides: Guides
+    state: State
+
+    @classmethod
+    def start(cls, stepper: Stepper[State], sentences: list[Sentence], rows: int) -> "Pool[State]":
+        """With that many rows a sentence, before the first piece."""
+        configs, sources = [s.config for s in sentences], [s.source for s in sentences]
+        first = torch.zeros(len(sentences), rows, dtype=torch.long)
+        return Pool(
+            stepper,
+            sentences,
+            Beams.start(configs, sources, rows),
+            Choice.start(configs, sources, rows),
+            Repetition.start(configs, rows),
+            Guides.start(configs, [s.guide for s in sentences], rows),
+            stepper.select(stepper.start(sources), torch.arange(len(sentences)), first),
+        )
+
+    @property
+    def rows(self) -> int:
+        """Rows a sentence."""
+        return self.beams.pieces.size(1)
+
+    def advance(self) -> tuple[Tensor, Tensor]:
+        """Extend every row by one piece. Returns the parents (B, K) and the weights (B, K, S) of the rows before."""
+        step = self.stepper.step(self.beams.pieces, self.state)
+        log_probs = self.repetition.filter(step.log_probs)
+        banks = self.guides.filter(log_probs, step.log_probs, self.beams.left)
+        parents = self.beams.advance(log_probs, self.choice, banks)
+        self.repetition.follow(parents, self.beams.pieces)
+        self.guides.follow(parents, self.beams.pieces)
+        self.state = self.stepper.select(step.state, torch.arange(len(self.sentences)), parents)
+        return parents, step.weights
+
+    def select(self, places: list[int], rows: int) -> "Pool[State]":
+        """The sentences at those places, with that many rows; those beyond the present ones are empty copies."""
+        chosen = torch.tensor(places)
+        kept = torch.arange(rows).clamp(max=self.rows - 1).expand(len(places), rows)
+        return Pool(
+            self.stepper,
+            [self.sentences[place] for place in places],
+            self.beams.select(chosen, rows),
+            self.choice.select(chosen, rows),
+            self.repetition.select(chosen, rows),
+            self.guides.select(chosen, rows),
+            self.stepper.select(self.state, chosen, kept),
+        )
+
+    def join(self, other: "Pool[State]") -> "Pool[State]":
+        """The sentences of both, which have the same number of rows."""
+        return Pool(
+            self.stepper,
+            self.sentences + other.sentences,
+            self.beams.join(other.beams),
+            self.choice.join(other.choice),
+            self.repetition.join(other.repetition),
+            self.guides.join(other.guides),
+            self.stepper.join(self.state, other.state),
+        )

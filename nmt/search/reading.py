@@ -1,0 +1,152 @@
+"""What a translation must begin with, must have in it and must not say: read character by character."""
+
+import unicodedata
+from collections import defaultdict
+from dataclasses import dataclass
+
+from nmt.text.tokenizer import LONE_BYTE
+
+LETTER, OTHER, BYTE = range(3)
+"""Kinds of characters: part of a word, not part of one, and a byte that does not tell of which character it is."""
+
+Place = tuple[int, int, str]
+"""A phrase, how many of its characters have been read, and the bytes that have been read of the next one."""
+
+_WANTED = 0
+_EAST_ASIAN = (("\u3040", "\u30ff"), ("\u3400", "\u4dbf"), ("\u4e00", "\u9fff"), ("\uf900", "\ufaff"))
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a translation has to satisfy, all of it at once, in the normal form of the model's text.
+
+    prefix: how it begins, with the space before its first word; after one at its end something must follow · wanted: a
+    phrase that stands in it, in this case, or with `capital` also with its first letter in upper case · excluded:
+    phrases that do not stand in it, in any case.
+
+    Phrases count as whole words: where one begins or ends with a letter or a digit, no other one may stand beside it.
+    """
+
+    prefix: str = ""
+    wanted: str = ""
+    capital: bool = False
+    excluded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What has been read.
+
+    prefix: how many of its characters, and the bytes of the next one; None when it is behind · places: where phrases
+    may stand now · last: the kind of the last character · met: the wanted phrase stands, whatever comes.
+    """
+
+    prefix: tuple[int, str] | None
+    places: frozenset[Place]
+    last: int
+    met: bool
+
+
+class Reader:
+    """Reads for a demand. `symbols`: the characters and lone bytes that it tells apart by more than their kind."""
+
+    def __init__(self, demand: Demand) -> None:
+        phrases = [demand.wanted, *demand.excluded]
+        self._more = demand.prefix.endswith(" ")
+        self._prefix = [_spellings({c}) for c in demand.prefix]
+        if demand.prefix:
+            self._prefix[0] = {demand.prefix[0]}  # a text loses the space that it begins with, but not as a lone byte
+        self._phrases = [[_spellings({c, c.lower(), c.upper()}) for c in phrase] for phrase in phrases]
+        self._phrases[_WANTED] = [_spellings({c}) for c in demand.wanted]
+        if demand.capital:
+            self._phrases[_WANTED][0] |= _spellings({demand.wanted[0].upper()})
+        spelled = [*self._prefix, *(one for phrase in self._phrases for one in phrase)]
+        self.symbols = sorted({symbol for same in spelled for one in same for symbol in one})
+        self._opens = [kind(phrase[:1]) == LETTER for phrase in phrases]
+        self._closes = [kind(phrase[-1:]) == LETTER for phrase in phrases]
+        self._first = defaultdict[str, list[int]](list)
+        for number, phrase in enumerate(self._phrases):
+            for symbol in {one[:1] for one in phrase[0]} if phrase else ():
+                self._first[symbol].append(number)
+        self.start = State((0, "") if demand.prefix else None, frozenset(), OTHER, not demand.wanted)
+
+    def read(self, state: State, symbol: str, sort: int) -> State | None:
+        """The state after a symbol of that kind; None if the demand cannot be satisfied any more."""
+        prefix = self._prefix_after(state.prefix, symbol) if state.prefix else None
+        if state.prefix and not prefix:
+            return None
+        after, found = set[Place](), set[int]()
+        for number, at, begun in (*state.places, *self._beginning(state, symbol)):
+            phrase = self._phrases[number]
+            if at == len(phrase):
+                found |= set() if _glues(sort, number) else {number}
+            elif further := _further(phrase[at], at, begun, symbol):
+                whole = further[0] == len(phrase) and not self._closes[number]
+                found |= {number} if whole else set()
+                after |= set() if whole else {(number, *further)}
+        if found - {_WANTED}:
+            return None
+        met = state.met or _WANTED in found
+        places = frozenset(place for place in after if not (met and place[0] == _WANTED))
+        return State(None if prefix == _BEHIND else prefix, places, sort, met)
+
+    def stands(self, state: State) -> bool:
+        """Whether the wanted phrase stands in the text if no letter follows."""
+        return state.met or self._whole(state, wanted=True)
+
+    def clear(self, state: State) -> bool:
+        """Whether the text may end, but for the wanted phrase."""
+        return state.prefix is None and not self._whole(state, wanted=False)
+
+    def _whole(self, state: State, wanted: bool) -> bool:
+        """Whether a phrase stands there, wanted or excluded, but for the letter that may follow."""
+        return any(at == len(self._phrases[n]) for n, at, _ in state.places if (n == _WANTED) == wanted)
+
+    def _prefix_after(self, prefix: tuple[int, str], symbol: str) -> tuple[int, str] | None:
+        at, begun = prefix
+        if at == len(self._prefix):
+            return _BEHIND
+        further = _further(self._prefix[at], at, begun, symbol)
+        return _BEHIND if further == (len(self._prefix), "") and not self._more else further
+
+    def _beginning(self, state: State, symbol: str) -> list[Place]:
+        """The phrases that may begin with the symbol."""
+        numbers = self._first.get(symbol, [])
+        return [
+            (number, 0, "")
+            for number in numbers
+            if not (self._opens[number] and _glues(state.last, number)) and not (state.met and number == _WANTED)
+        ]
+
+
+_BEHIND = (-1, "")
+
+
+def kind(symbol: str) -> int:
+    """LETTER for letters, digits and their marks; in scripts without spaces, each character is a word of its own."""
+    if LONE_BYTE <= symbol < chr(ord(LONE_BYTE) + 256):
+        byte = ord(symbol) - ord(LONE_BYTE)
+        return BYTE if byte > 127 else kind(chr(byte))
+    if not symbol or any(first <= symbol <= last for first, last in _EAST_ASIAN):
+        return OTHER
+    return LETTER if symbol.isalnum() or unicodedata.category(symbol).startswith("M") else OTHER
+
+
+def _glues(sort: int, number: int) -> bool:
+    """Whether a character beside a phrase makes it part of a longer word. Of a byte we do not know, so what is wanted
+    has not been found for certain, and what is excluded may have been."""
+    return sort == LETTER or (sort == BYTE and number == _WANTED)
+
+
+def _further(spellings: set[str], at: int, begun: str, symbol: str) -> tuple[int, str] | None:
+    """The place in a phrase after a symbol, if that is, or begins, its character `at`; "" stands for all others."""
+    more = begun + symbol
+    if more in spellings:
+        return at + 1, ""
+    return (at, more) if symbol and any(one.startswith(more) for one in spellings) else None
+
+
+def _spellings(characters: set[str]) -> set[str]:
+    """Each character as itself and as lone bytes."""
+    single = {character for character in characters if len(character) == 1}
+    return single | {"".join(chr(ord(LONE_BYTE) + byte) for byte in one.encode()) for one in single}

@@ -1,0 +1,121 @@
+"""What users ask of a translation, in text: how it begins, what it must say and what not."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from phrases import SEARCHES, accepts, says
+
+from nmt import SearchConfig, Translator
+from nmt.errors import InputError
+from nmt.search.automaton import Automaton
+from nmt.search.reading import Demand
+from nmt.text.tokenizer import Tokenizer
+
+
+@pytest.fixture(scope="module")
+def translator(tiny_folder: Path) -> Translator:
+    return Translator.load(tiny_folder)
+
+
+@given(data=st.data())
+def test_any_cut_of_a_text_reads_the_same(data: st.DataObject, translator: Translator) -> None:
+    """Also one into bytes: automata say of the text of random pieces what a regular expression says."""
+    tokenizer = translator.tokenizer
+    phrase = data.draw(st.sampled_from(["the dog", "weiß", "Tom", "a", "...", "é"]))
+    cuts = [tokenizer.encode_target(phrase).ids[:-1], [byte_piece(tokenizer, byte) for byte in phrase.encode()]]
+    some = [piece for piece in range(4, tokenizer.target_vocabulary) if is_text(tokenizer, piece)]
+    noise = st.lists(st.sampled_from(some), max_size=3)
+    pieces = [*data.draw(noise), *data.draw(st.sampled_from(cuts)), *data.draw(noise)]
+    text = tokenizer.decode(pieces).text
+    symbols = tokenizer.target_symbols
+
+    assert accepts(Automaton.of(Demand(wanted=phrase), symbols), pieces) == says(text, phrase, any_case=False)
+    assert accepts(Automaton.of(Demand(excluded=(phrase,)), symbols), pieces) != says(text, phrase)
+    assert text.startswith(phrase) or not accepts(Automaton.of(Demand(f" {phrase}"), symbols), pieces)
+
+
+def byte_piece(tokenizer: Tokenizer, byte: int) -> int:
+    return tokenizer.target_symbols.index(chr(0xDC00 + byte))
+
+
+def is_text(tokenizer: Tokenizer, piece: int) -> bool:
+    """No tag, and no byte that is only a part of a character."""
+    symbols = tokenizer.target_symbols[piece]
+    return symbols != "" and not "\udc80" <= symbols[0] <= "\udcff"
+
+
+@pytest.mark.parametrize("prefix", ["T", "the do", "Don't ", "x 😀 q", "Tom\u0301 is  a"])
+@pytest.mark.parametrize("options", SEARCHES)
+def test_a_text_begins_as_asked(translator: Translator, prefix: str, options: dict[str, object]) -> None:
+    """Also with characters that no piece has, in the normal form that all text of the model has."""
+    config = SearchConfig.model_validate({"max_length": 30, "prefix": prefix, **options})
+    translation = translator.translate(["Der Hund schläft. Tom auch."], "en", "de", config)[0]
+    wanted = translator.tokenizer.normalize(prefix).text + " " * prefix[-1].isspace()
+
+    assert all(hypothesis.text.startswith(wanted) for hypothesis in translation.hypotheses)
+    assert all(len(hypothesis.text) > len(wanted) for hypothesis in translation.hypotheses if wanted[-1] == " ")
+
+
+@pytest.mark.parametrize("phrases", [("the cat",), ("Tom knows", "weiß", "é"), ("Houses", "Houses in")])
+@pytest.mark.parametrize("options", SEARCHES)
+def test_a_text_says_what_it_must(translator: Translator, phrases: tuple[str, ...], options: dict[str, object]) -> None:
+    """In the first sentence, also with characters that no piece has."""
+    config = SearchConfig.model_validate({"max_length": 40, "include": phrases, "exclude": ["dog"], **options})
+    translation = translator.translate(["Der Hund schläft. Tom auch."], "en", "de", config)[0]
+
+    for hypothesis in translation.hypotheses:
+        text = hypothesis.parts[0].target.text
+        assert all(says(text, phrase, any_case=False) for phrase in phrases)
+        assert not says(hypothesis.text, "dog")
+
+
+def test_the_first_sentence_that_has_room_says_what_must_be_said(translator: Translator) -> None:
+    """Where limits are relative to the source, a short one may have none."""
+    config = SearchConfig(max_length_ratio=1, include=("the house and the dog",))
+    parts = translator.translate(["Tom. Der Hund schläft nicht im Haus."], "en", "de", config)[0].hypotheses[0].parts
+
+    assert [says(part.target.text, "the house and the dog") for part in parts] == [False, True]
+
+
+def test_words_that_came_do_not_come_when_they_are_excluded(translator: Translator) -> None:
+    """Nor do those that take their place, when they are excluded as well."""
+    excluded: list[str] = []
+    for _ in range(4):
+        config = SearchConfig(max_length=12, exclude=tuple(excluded))
+        text = translator.translate(["Der Hund schläft."], "en", "de", config)[0].text
+
+        assert not any(says(text, phrase) for phrase in excluded)
+        excluded += re.findall(r"\w+", text)[:1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"prefix": "the dog sleeps", "max_length": 2},
+            r"prefix has at least \d+ pieces, but the translation may have 2",
+        ),
+        ({"prefix": "a dog is", "exclude": ["Dog"], "max_length": 30}, "prefix 'a dog is' has a phrase that exclude"),
+        ({"exclude": ["dog", " "]}, "exclude has an empty phrase; send words that must not come"),
+        ({"include": ["\u200b"]}, "include has an empty phrase; send words that must come"),
+        ({"include": ["a dog is"], "exclude": ["Dog"]}, "include has 'a dog is', which exclude leaves no place for"),
+        (
+            {"include": ["the dog", "sleeps"], "max_length": 2},
+            r"include has at least \d+ pieces, .*, but the translation of a sentence may have 2; raise max_length",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(translator: Translator, options: dict[str, object], message: str) -> None:
+    """Before anything is searched, with what is wanted instead."""
+    with pytest.raises(InputError, match=message):
+        translator.translate(["Der Hund."], "en", "de", SearchConfig.model_validate(options))
+
+
+def test_where_nothing_is_left_to_say_the_error_says_so(translator: Translator) -> None:
+    """Whatever the reason."""
+    job = translator.plan("Der Hund.", "en", "de", SearchConfig())
+    with pytest.raises(InputError, match="no translation within max_length keeps prefix, include and exclude"):
+        translator.assemble(job, [[]], SearchConfig())
