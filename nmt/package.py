@@ -62,9 +62,7 @@ class ModelFolder:
 
     def build(self) -> Seq2Seq:
         """The network with these weights, in float32, ready to translate."""
-        model = Seq2Seq(self.description.model)
-        model.load_weights(self.weights)
-        return model.eval()
+        return Seq2Seq.with_weights(self.description.model, self.weights).eval()
 
 
 def save_model_folder(

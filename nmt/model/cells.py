@@ -26,7 +26,8 @@ class LSTMLayer(nn.Module):
         self.lstm = nn.LSTM(input_size, hidden_size, batch_first=True)
         self.gain = nn.Parameter(torch.ones(4 * hidden_size)) if gate_norm else None
         self.recurrent_dropout = Dropout(recurrent_dropout)
-        self._initialize(hidden_size)
+        if not self.lstm.weight_hh_l0.is_meta:
+            self._initialize(hidden_size)
 
     def _initialize(self, hidden_size: int) -> None:
         """Glorot input weights, orthogonal recurrent weights a gate, forget bias 1 (Jozefowicz et al. 2015)."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -67,8 +68,32 @@ class Seq2Seq(nn.Module):
         """All weights by name, tied ones once."""
         return {name: parameter.detach() for name, parameter in self.named_parameters()}
 
+    @classmethod
+    def with_weights(cls, config: ModelConfig, weights: Mapping[str, Tensor]) -> Self:
+        """A network of what `weights` gave, in float32. Raises `ModelFolderError` when they do not fit the config.
+
+        Built without memory ("meta"), so nothing is drawn at random first: orthogonal matrices take long, and on busy
+        cores seconds.
+        """
+        with torch.device("meta"):
+            model = cls(config)
+        model._check(weights)
+        given = {
+            id(own): nn.Parameter(weights[name].to(torch.float32, copy=True)) for name, own in model.named_parameters()
+        }
+        for module in model.modules():
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                setattr(module, name, given[id(parameter)])
+        return model
+
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Take over what `weights` gave. Raises `ModelFolderError` when names or shapes do not fit the config."""
+        self._check(weights)
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                parameter.copy_(weights[name])
+
+    def _check(self, weights: Mapping[str, Tensor]) -> None:
         own = self.weights()
         missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
         misfits = [name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape]
@@ -77,9 +102,6 @@ class Seq2Seq(nn.Module):
                 f"the weights do not fit the config: missing {missing}, unknown {unknown}, of another shape "
                 f"{sorted(misfits)}; config and weights must come from the same run"
             )
-        with torch.no_grad():
-            for name, parameter in own.items():
-                parameter.copy_(weights[name])
 
     def _embed(self, embedding: nn.Embedding, pieces: Tensor) -> Tensor:
         """Rows of the table, brought to unit scale: tied tables are small enough to be output weights.
@@ -93,6 +115,9 @@ class Seq2Seq(nn.Module):
 
 
 def _embedding(vocabulary: int, size: int) -> nn.Embedding:
+    blank = torch.empty(vocabulary, size)
+    if blank.is_meta:
+        return nn.Embedding(vocabulary, size, _weight=blank)
     embedding = nn.Embedding(vocabulary, size)
     nn.init.normal_(embedding.weight, std=size**-0.5)
     return embedding

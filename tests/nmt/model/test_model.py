@@ -188,6 +188,23 @@ def test_weights_round_trip() -> None:
     assert all(torch.equal(value, other.weights()[name]) for name, value in model.weights().items())
 
 
+@pytest.mark.parametrize("tying", ["none", "two_way", "three_way"])
+def test_a_network_of_given_weights_is_the_one_that_gave_them(tying: str) -> None:
+    """Tied tables stay one, nothing is shared with what was given, and no random number is drawn."""
+    model = build(tying=tying)
+    weights = model.weights()
+    before = torch.get_rng_state()
+    other = Seq2Seq.with_weights(model.config, weights).eval()
+
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(value, weights[name]) for name, value in other.weights().items())
+    assert (other.output.weight is other.target_embedding.weight) == (tying != "none")
+    assert not {own.data_ptr() for own in other.parameters()} & {own.data_ptr() for own in weights.values()}
+    batch = torch.tensor([[5, 6, 3]])
+    lengths = torch.tensor([3])
+    assert torch.equal(other(batch, lengths, batch)[0], model(batch, lengths, batch)[0])
+
+
 def test_weights_that_do_not_fit_are_refused() -> None:
     """The message names what is missing, unknown and of another shape."""
     model = build()
