@@ -28,6 +28,10 @@ class Unit:
     start: int
     end: int
 
+    def moved(self, shift: int) -> "Unit":
+        """That many characters further on."""
+        return Unit(self.text, self.start + shift, self.end + shift)
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -114,8 +118,8 @@ def overlaps(spans: Sequence[Span], units: Sequence[Unit]) -> Floats:
 
 def merge(level: Level, parts: Sequence[tuple[Alignment, int, int]]) -> Alignment:
     """The alignment of a text from those of its sentences, each with its offset in source and target text."""
-    source = [Unit(u.text, u.start + shift, u.end + shift) for part, shift, _ in parts for u in part.source]
-    target = [Unit(u.text, u.start + shift, u.end + shift) for part, _, shift in parts for u in part.target]
+    source = [unit.moved(shift) for part, shift, _ in parts for unit in part.source]
+    target = [unit.moved(shift) for part, _, shift in parts for unit in part.target]
     weights = np.zeros((len(target), len(source)), dtype=np.float32)
     row = column = 0
     for part, _, _ in parts:

@@ -125,6 +125,7 @@ def hypothesis_json(hypothesis: TextHypothesis) -> dict[str, Any]:
         "score": hypothesis.score,
         "alignment": alignment_json(hypothesis),
         "quality": asdict(hypothesis.quality),
+        "terms": [asdict(term) for term in hypothesis.terms],
         "words": [{**asdict(word), "confidence": round(value, 4)} for word, value in words],
     }
 

@@ -139,7 +139,7 @@ class ModelConfig(Config):
         return 2 * self.encoder_size
 
 
-_MOST_CHARACTERS = 1000
+_MOST_CHARACTERS = 500
 """Of phrases: their automata take time and memory in proportion."""
 
 Phrase = Annotated[str, Field(max_length=100)]
@@ -173,6 +173,7 @@ class SearchConfig(Config):
     seed: int | None = Field(None, ge=0, lt=2**63, description="the same seed draws the same samples")
     prefix: str = Field("", max_length=500, description="how the translation begins, also in the middle of a word")
     include: tuple[Phrase, ...] = Field((), max_length=10, description="words and phrases that must stand in it")
+    glossary: dict[Phrase, Phrase] = Field({}, max_length=1000, description="terms, each with its only translation")
     exclude: tuple[Phrase, ...] = Field((), max_length=50, description="words and phrases that must not stand in it")
     mbr: Literal["none", "chrf", "bleu"] = Field(
         "none", description="rank all that the search keeps by how like the others they are, by this measure"

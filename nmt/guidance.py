@@ -1,91 +1,129 @@
 """From what a request asks of a translation to a guide for each of its sentences, or a clear no."""
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from nmt.alignment import Unit, overlaps
 from nmt.config import SearchConfig
 from nmt.errors import InputError
-from nmt.search.automaton import FAR, Automaton
-from nmt.search.guides import Guide, fewest
+from nmt.glossary import Term, find_terms
+from nmt.search.automaton import FAR, Automaton, Trie
+from nmt.search.guides import Guide
 from nmt.search.reading import Demand
 from nmt.text.tokenizer import Pieces, Tokenizer
 
-_EXCLUDED = "send words that must not come"
-_INCLUDED = "send words that must come"
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A phrase that is to stand in a translation, which field asks for it, and the terms that it translates."""
+
+    phrase: str
+    field: str
+    terms: tuple[Term, ...] = ()
 
 
 class Guidance:
-    """Makes guides over the target pieces of a tokenizer."""
+    """Makes guides over the target pieces of a tokenizer. Raises `InputError` for what contradicts itself or has no
+    room."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
 
-    def of(self, sources: Sequence[Pieces], search: SearchConfig) -> list[Guide]:
-        """Of each sentence of a text, which begins as its first sentence does, and says what it must say in the first
-        one that has room for all of it.
+    def terms(self, sources: Sequence[Pieces], glossary: Mapping[str, str]) -> list[list[Term]]:
+        """The terms that each sentence has, by a glossary from terms to their translations."""
+        texts = [self._normalized(side, "glossary") for side in (list(glossary), list(glossary.values()))]
+        normalized = dict(zip(*texts, strict=True))
+        return [find_terms(self._tokenizer.normalize(source.text), normalized) for source in sources]
 
-        Raises `InputError` for what contradicts itself or has no room.
-        """
-        prefix, excluded = self._prefix(search), self._normalized(search.exclude, "exclude", _EXCLUDED)
-        wanted = self._normalized(search.include, "include", _INCLUDED)
-        longest = [search.lengths(len(source))[1] for source in sources]
-        guides = [self._guide(prefix if number == 0 else "", excluded) for number in range(len(sources))]
-        if prefix:
-            _check_prefix(guides[0], search.prefix, longest[0])
-        if wanted:
-            self._check_wanted(wanted, excluded)
-            options = [self._guide(prefix if number == 0 else "", excluded, wanted) for number in range(len(sources))]
-            self._include(guides, options, longest)
+    def guides(self, sources: Sequence[Pieces], terms: Sequence[Sequence[Term]], search: SearchConfig) -> list[Guide]:
+        """Of each sentence of a text, which begins as its first sentence does, and includes what it must in the first
+        one that has room for all of it."""
+        excluded = tuple(sorted(set(self._normalized(search.exclude, "exclude"))))
+        included = [_Wish(own, "include") for own in dict.fromkeys(self._normalized(search.include, "include"))]
+        guides, options, longest = [], [], [search.lengths(len(source))[1] for source in sources]
+        for number, (source, room) in enumerate(zip(sources, longest, strict=True)):
+            demand = Demand("" if number else self._prefix(search), excluded=excluded)
+            _check_prefix(self._guide(source, demand, []), search.prefix, room)
+            wishes = _wishes(terms[number])
+            guides.append(self._guide(source, demand, wishes))
+            _check_room(guides[-1], room, "glossary")
+            options.append(self._guide(source, demand, [*wishes, *included]))
+        fits = [option.fewest <= room for option, room in zip(options, longest, strict=True)]
+        if included and not any(fits):
+            _check_room(min(options, key=lambda option: option.fewest), max(longest), "include")
+        if included:
+            guides[fits.index(True)] = options[fits.index(True)]
         return guides
 
-    def _include(self, guides: list[Guide], options: list[Guide], longest: list[int]) -> None:
-        """Give the first sentence for which it is possible the option that includes more."""
-        needed = [fewest(guide) for guide in options]
-        for number, guide in enumerate(options):
-            if needed[number] <= longest[number]:
-                guides[number] = guide
-                return
-        raise InputError(
-            f"include has at least {min(needed)} pieces, with prefix and what must stand between, but the translation "
-            f"of a sentence may have {max(longest)}; raise max_length or ask for less",
-            "search.include",
-        )
-
-    def _guide(self, prefix: str, excluded: tuple[str, ...], wanted: tuple[str, ...] = ()) -> Guide:
-        if not (prefix or excluded or wanted):
-            return ()
-        return tuple(self._automaton(Demand(prefix, phrase, excluded=excluded)) for phrase in wanted or ("",))
-
-    def _check_wanted(self, wanted: Sequence[str], excluded: tuple[str, ...]) -> None:
-        for phrase in wanted:
-            if fewest(self._guide("", excluded, (phrase,))) >= FAR:
+    def _guide(self, source: Pieces, demand: Demand, wishes: Sequence[_Wish]) -> Guide:
+        """All wishes beside the demand."""
+        if not wishes:
+            return Guide.anywhere(*([self._automaton(demand)] if demand != Demand() else []))
+        for wish in wishes:
+            alone = replace(demand, prefix="", wanted=wish.phrase)
+            if self._automaton(alone).needed[0] >= FAR:
                 raise InputError(
-                    f"include has {phrase!r}, which exclude leaves no place for; send one of both", "search.include"
+                    f"{wish.field} has {wish.phrase!r}, which exclude leaves no place for; send one of both",
+                    f"search.{wish.field}",
                 )
+        demands = [replace(demand, wanted=wish.phrase, capital=bool(wish.terms)) for wish in wishes]
+        anchors = torch.stack([_anchor(source, wish.terms) for wish in wishes])
+        return Guide(tuple(self._automaton(own) for own in demands), anchors)
 
     def _prefix(self, search: SearchConfig) -> str:
         """As the model begins a text: with a space, which the text loses."""
         text = self._tokenizer.normalize(search.prefix).text
         return f" {text}{' ' * search.prefix[-1].isspace()}" if text else ""
 
-    def _normalized(self, phrases: Sequence[str], field: str, advice: str) -> tuple[str, ...]:
-        """Sorted, so that the same phrases have the same automaton."""
-        normalized = {self._tokenizer.normalize(phrase).text for phrase in phrases}
+    def _normalized(self, phrases: Sequence[str], field: str) -> list[str]:
+        normalized = [self._tokenizer.normalize(phrase).text for phrase in phrases]
         if "" in normalized:
-            raise InputError(f"{field} has an empty phrase; {advice}", f"search.{field}")
-        return tuple(sorted(normalized))
+            raise InputError(f"{field} has an empty phrase; send words", f"search.{field}")
+        return normalized
+
+    @cached_property
+    def _trie(self) -> Trie:
+        return Trie(self._tokenizer.target_symbols)
 
     @lru_cache(maxsize=32)  # noqa: B019 - lives as long as what uses it
     def _automaton(self, demand: Demand) -> Automaton:
-        return Automaton.of(demand, self._tokenizer.target_symbols)
+        return Automaton.of(demand, self._trie)
+
+
+def _wishes(terms: Sequence[Term]) -> list[_Wish]:
+    """Terms with the same translation are one wish: it stands there once at least."""
+    targets = dict.fromkeys(term.target for term in terms)
+    return [_Wish(target, "glossary", tuple(term for term in terms if term.target == target)) for target in targets]
+
+
+def _anchor(source: Pieces, terms: Sequence[Term]) -> Tensor:
+    """(S,), as in `Guide.anchors`."""
+    if not terms:
+        return torch.zeros(len(source))
+    own = overlaps(source.spans, [Unit(term.source, term.start, term.end) for term in terms]).any(axis=1)
+    starts, ends = np.array(source.spans).T
+    return torch.from_numpy(np.where(starts == ends, 0, np.where(own, 1, -1)).astype(np.float32))
 
 
 def _check_prefix(guide: Guide, prefix: str, longest: int) -> None:
-    needed = fewest(guide)
-    if needed >= FAR:
+    if guide.fewest >= FAR:
         raise InputError(f"prefix {prefix!r} has a phrase that exclude forbids; send one of both", "search.prefix")
-    if needed > longest:
+    if guide.fewest > longest:
         raise InputError(
-            f"prefix has at least {needed} pieces, but the translation may have {longest}; raise max_length",
+            f"prefix has at least {guide.fewest} pieces, but the translation may have {longest}; raise max_length",
             "search.prefix",
+        )
+
+
+def _check_room(guide: Guide, longest: int, field: str) -> None:
+    if guide.fewest > longest:
+        raise InputError(
+            f"{field} takes up to {guide.fewest} pieces, with prefix and what must stand between, but the translation "
+            f"of a sentence may have {longest}; raise max_length or ask for less",
+            f"search.{field}",
         )

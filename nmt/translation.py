@@ -1,11 +1,13 @@
 """What comes out: translations of whole texts, each word traceable to where it came from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from nmt.alignment import Alignment, Level, align, merge, overlaps, words
+from nmt.glossary import PlacedTerm, Term, place_terms
 from nmt.scoring.quality import Quality, Warning, confidence, quality
 from nmt.search.guides import Guide
 from nmt.search.hypothesis import Floats, Hypothesis
@@ -27,7 +29,7 @@ class Token:
 class SentencePart:
     """One sentence of a translated text: its pieces on both sides, and how they were found.
 
-    `source_start` and `target_start` are its places in the whole texts.
+    `source_start` and `target_start` are its places in the whole texts; terms: those of the glossary that it has.
     """
 
     source: Pieces
@@ -35,6 +37,7 @@ class SentencePart:
     hypothesis: Hypothesis
     source_start: int
     target_start: int
+    terms: Sequence[Term] = ()
 
     @property
     def confidence(self) -> float:
@@ -95,6 +98,15 @@ class TextHypothesis:
             )
         ]
 
+    @property
+    def terms(self) -> list[PlacedTerm]:
+        """The terms of the glossary, each with its place in both texts."""
+        return [
+            PlacedTerm(term.source.moved(part.source_start), term.target.moved(part.target_start))
+            for part in self.parts
+            for term in place_terms(part.terms, part.source, part.target, part.hypothesis.weights)
+        ]
+
     @cached_property
     def quality(self) -> Quality:
         """Signs that the translation is good, or is not."""
@@ -152,4 +164,5 @@ class Job:
     detected_source: str | None
     sentences: list[Sentence]
     sources: list[Pieces]
+    terms: list[list[Term]]
     guides: list[Guide]

@@ -101,7 +101,9 @@ class Translator:
         self._check(source, target)
         found = sentences.split(text, source)
         encoded = [self.tokenizer.encode_source(sentence.text, target) for sentence in found]
-        return Job(text, source, target, detected, found, encoded, self._guidance.of(encoded, search))
+        terms = self._guidance.terms(encoded, search.glossary)
+        guides = self._guidance.guides(encoded, terms, search)
+        return Job(text, source, target, detected, found, encoded, terms, guides)
 
     def assemble(self, job: Job, found: Sequence[Sequence[Hypothesis]], search: SearchConfig) -> Translation:
         """Put the hypotheses of a job's sentences, as the search found them, together into those of its text.
@@ -110,7 +112,8 @@ class Translator:
         """
         if not all(found):
             raise InputError(
-                "no translation within max_length keeps prefix, include and exclude; raise max_length or ask for less",
+                "no translation within max_length satisfies prefix, include, glossary and exclude; raise max_length or "
+                "ask for less",
                 "search",
             )
         if search.mbr != "none":
@@ -150,8 +153,10 @@ class Translator:
     def _join(self, job: Job, chosen: Sequence[Hypothesis]) -> TextHypothesis:
         decoded = [self.tokenizer.decode(hypothesis.pieces) for hypothesis in chosen]
         text, starts = sentences.join(job.text, job.sentences, [pieces.text for pieces in decoded])
-        parts = zip(job.sources, decoded, chosen, job.sentences, starts, strict=True)
-        return TextHypothesis(text, tuple(SentencePart(s, t, h, where.start, at) for s, t, h, where, at in parts))
+        parts = zip(job.sources, decoded, chosen, job.sentences, starts, job.terms, strict=True)
+        return TextHypothesis(
+            text, tuple(SentencePart(s, t, h, own.start, at, terms) for s, t, h, own, at, terms in parts)
+        )
 
     def _by_risk(self, hypotheses: Sequence[Hypothesis], search: SearchConfig) -> list[Hypothesis]:
         """Samples weigh the same; of a beam each hypothesis weighs what the model gives it."""

@@ -13,7 +13,7 @@ from itertools import zip_longest
 from nmt import SearchConfig, Translator
 from nmt.errors import DeadlineExceeded, EngineError, EngineStopped, QueueFull
 from nmt.search.engine import Finished
-from nmt.search.guides import Guide
+from nmt.search.guides import FREE, Guide
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.queue import Terms
 
@@ -95,7 +95,7 @@ class Decoder:
     ) -> list[asyncio.Future[Decoded]]:
         """One source after the other to each thread in turn, beginning with the one that has the least to do."""
         threads = sorted(self.threads, key=lambda thread: thread.pending)[: len(sources)]
-        guided = list(zip(sources, guides or [()] * len(sources), strict=True))
+        guided = list(zip(sources, guides or [FREE] * len(sources), strict=True))
         parts = [_Request(guided[first :: len(threads)], search, deadline) for first in range(len(threads))]
         for thread, part in zip(threads, parts, strict=True):
             thread.put(part)

@@ -20,6 +20,7 @@ from service.schemas import (
     ScoredReply,
     ScoreRequest,
     SentenceReply,
+    TermReply,
     TokenReply,
     TopReply,
     TranslateRequest,
@@ -103,6 +104,8 @@ def hypothesis_reply(hypothesis: TextHypothesis, model: ServedModel, wanted: Wan
     if "words" in wanted.details:
         units = zip(hypothesis.alignment().target, hypothesis.word_confidences, strict=True)
         reply.words = [WordReply(**asdict(unit), confidence=round(value, _DIGITS)) for unit, value in units]
+    if terms := hypothesis.terms:
+        reply.terms = [TermReply.model_validate(asdict(term)) for term in terms]
     return reply
 
 

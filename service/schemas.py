@@ -126,6 +126,13 @@ class WordReply(UnitReply):
     confidence: float
 
 
+class TermReply(BaseModel):
+    """A term of the glossary, and where the translation has it."""
+
+    source: UnitReply
+    target: UnitReply
+
+
 class HypothesisReply(BaseModel):
     """One way to translate the text. `length` counts pieces, the end of each sentence included."""
 
@@ -137,6 +144,7 @@ class HypothesisReply(BaseModel):
     alignment_pieces: AlignmentReply | None = Field(None, description="with alignment: both")
     tokens: list[TokenReply] | None = None
     words: list[WordReply] | None = None
+    terms: list[TermReply] | None = Field(None, description="of the glossary, where the text has them")
 
 
 class SentenceReply(BaseModel):

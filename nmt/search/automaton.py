@@ -1,5 +1,6 @@
 """A demand as an automaton that reads pieces: what may come, and how far it still is."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nmt.search.reading import BYTE, LETTER, OTHER, Demand, Reader, State, kind
+from nmt.search.reading import Demand, Reader, State
+from nmt.text.symbols import BYTE, LETTER, OTHER, kind
 from nmt.text.tokenizer import END
 
 DEAD = -1
@@ -28,6 +30,8 @@ class Automaton:
     needed: the fewest pieces after which the translation may end · settled: after which it may, whatever comes then ·
     rest: the most pieces it takes to be settled, whatever came before; 0 when the wanted phrase stands for good ·
     lacking: how many pieces of the wanted phrase are still to come, 0 where it stands.
+
+    opens (V,): whether a piece begins a word.
     """
 
     next: Tensor
@@ -35,27 +39,73 @@ class Automaton:
     settled: Tensor
     rest: Tensor
     lacking: Tensor
+    opens: Tensor
 
     @classmethod
-    def of(cls, demand: Demand, pieces: Sequence[str]) -> "Automaton":
-        """For a demand, over pieces of which `pieces` has the text (`Tokenizer.target_symbols`).
-
-        A piece without text may not come.
-        """
+    def of(cls, demand: Demand, trie: "Trie") -> "Automaton":
+        """For a demand, over the pieces of a tokenizer. A piece without text may not come."""
         reader = Reader(demand)
         states, steps = _explore(reader)
         clear = np.array([reader.clear(state) for state in states])
         stands = np.array([reader.stands(state) for state in states])
         met = np.array([state.met for state in states])
-        reached = _over_pieces(steps, reader.symbols, pieces)
+        reached = trie.read(steps, reader.symbols)
         reached[:, END] = np.where(clear & stands, np.arange(len(states)), DEAD)
-        needed, settled = _distances(reached, clear & stands), _distances(reached, clear & met)
-        idle = np.array([state.prefix is None and not state.places for state in states]) & ~met
-        possible = np.array([state.prefix is None for state in states]) & ~met & (settled < FAR)
+        needed, settled = _distances(reached, clear & stands, clear & met)
+        behind = np.array([state.prefix is None for state in states]) & ~met
+        idle = behind & np.array([not state.places for state in states])
+        possible = behind & (settled < FAR)
         rest = np.where(met, 0, settled[possible].max() if possible.any() else FAR)
         lacking = np.where(stands, 0, np.minimum(settled, settled[idle].min(initial=FAR)))
-        vectors = [(needed, FAR), (settled, FAR), (rest, 0), (lacking, FAR)]
-        return cls(torch.from_numpy(reached), *(torch.from_numpy(np.append(own, dead)) for own, dead in vectors))
+        return cls(
+            torch.from_numpy(reached),
+            _with_dead(needed, FAR),
+            _with_dead(settled, FAR),
+            _with_dead(rest, 0),
+            _with_dead(lacking, FAR),
+            trie.opens,
+        )
+
+
+class Trie:
+    """The pieces of a tokenizer by what they begin with, so that what several begin with is read once."""
+
+    def __init__(self, pieces: Sequence[str]) -> None:
+        """pieces: the symbols of each (`Tokenizer.target_symbols`)."""
+        self.opens = torch.tensor([kind(piece[:1]) == OTHER for piece in pieces])
+        begun = sorted({piece[:end] for piece in pieces for end in range(1, len(piece) + 1)}, key=lambda b: (len(b), b))
+        number = {"": 0, **{own: i for i, own in enumerate(begun, start=1)}}
+        self._symbols = sorted({symbol for own in begun for symbol in own})
+        place = {symbol: i for i, symbol in enumerate(self._symbols)}
+        self._parent = np.array([number[own[:-1]] for own in begun], dtype=np.int64)
+        self._last = np.array([place[own[-1]] for own in begun], dtype=np.int64)
+        self._sizes = np.bincount([len(own) for own in begun])[1:]
+        self._pieces = np.array([number[piece] for piece in pieces])
+
+    def read(self, steps: Table, symbols: Sequence[str]) -> Table:
+        """(S, V): the state after all symbols of a piece. steps (S, A): that after each symbol, and kind of others."""
+        states = len(steps)
+        known = {symbol: i for i, symbol in enumerate(symbols)}
+        columns = [known.get(symbol, len(known) + kind(symbol)) for symbol in self._symbols]
+        # One state more, the dead one, which all states lead to that say DEAD.
+        table = np.vstack([np.where(steps == DEAD, states, steps), np.full((1, steps.shape[1]), states)])
+        table = np.ascontiguousarray(table.T[columns], dtype=np.int32)
+        reached = np.empty((1 + len(self._parent), states), dtype=np.int32)
+        reached[0] = np.arange(states)
+        begin = 0
+        for size in self._sizes:
+            own = slice(begin, begin + size)
+            reached[own.start + 1 : own.stop + 1] = table[self._last[own, None], reached[self._parent[own]]]
+            begin += size
+        reached[0] = states
+        after: Table = reached[self._pieces].T.copy()
+        after[after == states] = DEAD
+        return after
+
+
+def _with_dead(values: Table, dead: int) -> Tensor:
+    """Values (S,), and that of the dead state."""
+    return torch.from_numpy(np.append(values, dead))
 
 
 def _explore(reader: Reader) -> tuple[list[State], Table]:
@@ -75,27 +125,18 @@ def _explore(reader: Reader) -> tuple[list[State], Table]:
     return todo, np.array(rows, dtype=np.int32)
 
 
-def _over_pieces(steps: Table, symbols: Sequence[str], pieces: Sequence[str]) -> Table:
-    """(S, V): the state after all symbols of a piece."""
-    states = len(steps)
-    table = np.vstack([steps, np.full((1, steps.shape[1]), states)]).astype(np.int32)  # one more, the dead one
-    table[table == DEAD] = states
-    known = {symbol: number for number, symbol in enumerate(symbols)}
-    read = [[known.get(symbol, len(known) + kind(symbol)) for symbol in piece] for piece in pieces]
-    reached = np.repeat(np.arange(states, dtype=np.int32)[:, None], len(pieces), axis=1)
-    for at in range(max(map(len, read))):
-        longer = [number for number, own in enumerate(read) if at < len(own)]
-        reached[:, longer] = table[reached[:, longer], [read[number][at] for number in longer]]
-    reached[:, [number for number, own in enumerate(read) if not own]] = states
-    reached[reached == states] = DEAD
-    return reached
-
-
-def _distances(reached: Table, goal: NDArray[np.bool_]) -> Table:
-    """(S,): the fewest pieces from each state to the goal, or FAR."""
-    distance = np.where(goal, 0, FAR).astype(np.int32)
-    while True:
-        nearer = np.minimum(distance, np.append(distance, FAR)[reached].min(axis=1) + 1)
-        if np.array_equal(nearer, distance):
-            return distance
-        distance = nearer.astype(np.int32)
+def _distances(reached: Table, *goals: NDArray[np.bool_]) -> list[Table]:
+    """For each goal (S,): the fewest pieces from each state to it, or FAR."""
+    states = len(reached)
+    leads = np.zeros((states, states + 1), dtype=np.bool_)
+    leads[np.arange(states)[:, None], reached] = True
+    distances = []
+    for goal in goals:
+        distance, frontier = np.where(goal, 0, FAR).astype(np.int32), goal
+        for pieces in itertools.count(1):
+            frontier = leads[:, :states][:, frontier].any(axis=1) & (distance == FAR)
+            if not frontier.any():
+                break
+            distance[frontier] = pieces
+        distances.append(distance)
+    return distances

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nmt.config import SearchConfig
 from nmt.search.beam import Frame, can_still_win, trace
-from nmt.search.guides import Guide
+from nmt.search.guides import FREE, Guide
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.pool import Pool, Sentence, Ticket
 from nmt.search.queue import Terms, WaitingQueue
@@ -59,7 +59,7 @@ class Engine(Generic[State]):
         self._next_ticket = 0
 
     def submit(
-        self, source: Sequence[int], config: SearchConfig, terms: Terms | None = None, guide: Guide = ()
+        self, source: Sequence[int], config: SearchConfig, terms: Terms | None = None, guide: Guide = FREE
     ) -> Ticket:
         """Queue a sentence, as source pieces. `step` will hand out the ticket with its hypotheses."""
         self._next_ticket += 1
@@ -214,7 +214,7 @@ def search_all(
 
     def run(own: Sequence[int]) -> None:
         engine = Engine(stepper)
-        index = {engine.submit(sources[i], config, guide=guides[i] if guides else ()): i for i in own}
+        index = {engine.submit(sources[i], config, guide=guides[i] if guides else FREE): i for i in own}
         for finished in engine.run():
             results[index[finished.ticket]] = finished.hypotheses
 

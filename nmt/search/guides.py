@@ -10,25 +10,57 @@ from torch.nn import functional
 from nmt.config import SearchConfig
 from nmt.search.automaton import DEAD, FAR, Automaton
 from nmt.search.choice import Banks
+from nmt.search.stepper import State, Step
 from nmt.text.tokenizer import END
-
-Guide = tuple[Automaton, ...]
-"""What a sentence's translation has to satisfy, all of it. With several, each has a phrase that it wants."""
 
 _IMPOSSIBLE = float("-inf")
 
 
-def fewest(guide: Guide) -> int:
-    """The pieces that a translation needs at least to satisfy a guide; from `FAR` on, none does."""
-    return int(_bound(guide, torch.zeros(len(guide), 1, dtype=torch.long))[0]) if guide else 0
+@dataclass(frozen=True, slots=True, eq=False)
+class Guide:
+    """What a sentence's translation has to satisfy, all of it. With several automata, each has a phrase that it wants.
+
+    anchors (automata, source pieces): 1 where the term stands that the phrase is to translate, -1 elsewhere in the
+    text, 0 for tag and end; all 0 for a phrase that may stand anywhere.
+    """
+
+    automata: tuple[Automaton, ...]
+    anchors: Tensor
+
+    @classmethod
+    def anywhere(cls, *automata: Automaton) -> "Guide":
+        """Phrases that translate no term."""
+        return cls(automata, torch.zeros(len(automata), 0))
+
+    @property
+    def fewest(self) -> int:
+        """The pieces that a translation needs at least; from `FAR` on, none does."""
+        return int(self.bound(torch.zeros(len(self.automata), 1, dtype=torch.long))[0]) if self.automata else 0
+
+    def bound(self, states: Tensor) -> Tensor:
+        """The fewest pieces (...) to an end from states (automata, ...).
+
+        Of several phrases, one after the other: first the nearest, then the others from wherever that has led.
+        """
+        if len(self.automata) == 1:
+            return self.automata[0].needed[states[0]]
+        rest, settled = self.read("rest", states), self.read("settled", states)
+        return rest.sum(dim=0) - (rest - settled).amax(dim=0)
+
+    def read(self, name: str, states: Tensor) -> Tensor:
+        """What the automata know of their states (automata, ...)."""
+        return torch.stack([getattr(own, name)[at] for own, at in zip(self.automata, states, strict=True)])
+
+
+FREE = Guide.anywhere()
 
 
 @dataclass(slots=True)
 class Guided:
-    """A sentence with a guide: the states (K, automata) of its rows.
+    """A sentence with a guide: the states (automata, K) of its rows.
 
     solo: its rows do not compete, so that none can be kept because it has come nearer to what is wanted · pursuing
-    (K, automata): in solo rows, the phrase that is being written.
+    (automata, K): the phrase that a row is made to write.
     """
 
     guide: Guide
@@ -40,72 +72,66 @@ class Guided:
     def start(cls, config: SearchConfig, guide: Guide, rows: int) -> "Guided":
         """Nothing read yet."""
         solo = config.group_size == 1 or config.diversity_groups > 1
-        nothing = torch.zeros(rows, len(guide), dtype=torch.long)
+        nothing = torch.zeros(len(guide.automata), rows, dtype=torch.long)
         return cls(guide, solo, nothing, nothing.bool())
 
     def select(self, rows: int) -> "Guided":
         """With that many rows; those that are added are empty ones."""
-        states, pursuing = (
-            functional.pad(own[:rows], (0, 0, 0, max(0, rows - len(own)))) for own in (self.states, self.pursuing)
-        )
+        missing = max(0, rows - self.states.size(1))
+        states, pursuing = (functional.pad(own[:, :rows], (0, missing)) for own in (self.states, self.pursuing))
         return Guided(self.guide, self.solo, states, pursuing)
 
     def follow(self, parents: Tensor, pieces: Tensor) -> None:
         """Each row becomes its parent (K,), extended by its piece (K,). Rows that are empty may go anywhere."""
-        states = self.states[parents]
-        after = [automaton.next[states[:, i], pieces] for i, automaton in enumerate(self.guide)]
-        self.states, self.pursuing = torch.stack(after, dim=1).clamp(min=0).long(), self.pursuing[parents]
+        states = zip(self.guide.automata, self.states[:, parents], strict=True)
+        self.states = torch.stack([own.next[before, pieces] for own, before in states]).clamp(min=0).long()
+        self.pursuing = self.pursuing[:, parents]
 
-    def filter(self, log_probs: Tensor, unguarded: Tensor, left: int) -> tuple[Tensor, Tensor | None]:
+    def filter(self, log_probs: Tensor, unguarded: Tensor, weights: Tensor, left: int) -> tuple[Tensor, Tensor | None]:
         """log_probs (K, V), with -inf for pieces after which the `left` that may still come before the end are too few.
 
-        unguarded (K, V): log_probs before weaker filters, for rows of which these left nothing that the guide allows.
-        Also the banks (K, V) in which the extensions compete, where these are to share out the beam.
+        unguarded (K, V): log_probs before weaker filters, for rows of which these left nothing that the guide allows ·
+        weights (K, S): the attention behind this step. Also the banks (K, V) in which the extensions compete, where
+        these are to share out the beam.
         """
-        after = torch.stack([a.next[s] for a, s in zip(self.guide, self.states.unbind(1), strict=True)])
-        hopeless = _bound(self.guide, after) > left
+        after = self.guide.read("next", self.states)
+        hopeless = self.guide.bound(after) > left
         hopeless[:, END] = (after[:, :, END] == DEAD).any(dim=0)
         allowed = log_probs.masked_fill(hopeless, _IMPOSSIBLE)
         stuck = allowed.amax(dim=-1, keepdim=True) == _IMPOSSIBLE
         if bool(stuck.any()):
             allowed = unguarded.masked_fill(hopeless, _IMPOSSIBLE).where(stuck, allowed)
-        missing = torch.stack([a.rest[s] > 0 for a, s in zip(self.guide, self.states.unbind(1), strict=True)], dim=1)
+        missing = self.guide.read("rest", self.states) > 0
         if not bool(missing.any()):
             return allowed, None
-        if self.solo:
-            return self._pursue(allowed, after, missing, log_probs.argmax(dim=-1) == END), None
-        return allowed, self._banks(after)
+        own = log_probs.argmax(dim=-1)
+        looking = self.guide.anchors @ weights[:, : self.guide.anchors.size(1)].T > 0
+        due = (own == END) | (looking & self.guide.automata[0].opens[own]) | self.pursuing
+        return self._pursue(allowed, after, missing & due), None if self.solo else self._banks(after, due)
 
-    def _banks(self, after: Tensor) -> Tensor:
-        """(K, V): how many pieces of the phrases are still to come."""
-        banks = torch.stack([a.lacking[own] for a, own in zip(self.guide, after, strict=True)]).sum(dim=0)
-        banks[:, END] = 0
-        return banks
+    def _banks(self, after: Tensor, due: Tensor) -> Tensor:
+        """(K, V): how many pieces of the phrases are still to come after each extension.
 
-    def _pursue(self, allowed: Tensor, after: Tensor, missing: Tensor, ending: Tensor) -> Tensor:
-        """Rows that would end (K,), if they were free, write a phrase that they miss, and nothing else until then."""
-        settled = torch.stack([a.settled[own] for a, own in zip(self.guide, after, strict=True)], dim=1)
-        settled[:, :, END] = settled[:, :, END].where(after[:, :, END].T == DEAD, 0)
-        now = torch.stack([a.settled[s] for a, s in zip(self.guide, self.states.unbind(1), strict=True)], dim=1)
-        nearest = settled.masked_fill((allowed == _IMPOSSIBLE).unsqueeze(1), FAR).amin(dim=-1)
-        wanted = missing & (self.pursuing | ending.unsqueeze(1)) & (nearest < now)
-        steps, chosen = nearest.masked_fill(~wanted, FAR).min(dim=1, keepdim=True)
-        pursued = wanted & (torch.arange(len(self.guide)) == chosen)
+        A term that has not been begun comes no nearer in rows in which it is not due (automata, K).
+        """
+        before, banks = self.guide.read("lacking", self.states), self.guide.read("lacking", after)
+        whole = torch.stack([own.lacking[:-1].amax() for own in self.guide.automata]).unsqueeze(1)
+        early = self.guide.anchors.any(dim=1, keepdim=True) & ~due & (before == whole)
+        shared = before.unsqueeze(2).where(early.unsqueeze(2), banks).sum(dim=0)
+        shared[:, END] = 0
+        return shared
+
+    def _pursue(self, allowed: Tensor, after: Tensor, due: Tensor) -> Tensor:
+        """In rows where phrases are due (automata, K), only pieces that bring the nearest of them nearer."""
+        settled = self.guide.read("settled", after)
+        settled[:, :, END] = settled[:, :, END].where(after[:, :, END] == DEAD, 0)
+        nearest = settled.masked_fill(allowed == _IMPOSSIBLE, FAR).amin(dim=-1)
+        due = due & (nearest < self.guide.read("settled", self.states))
+        steps, chosen = nearest.masked_fill(~due, FAR).min(dim=0)
+        pursued = due & (torch.arange(len(due)).unsqueeze(1) == chosen)
         self.pursuing = pursued & (steps > 0)
-        detours = settled[torch.arange(len(settled)), chosen.squeeze(1)] > steps
-        return allowed.masked_fill(detours & pursued.any(dim=1, keepdim=True), _IMPOSSIBLE)
-
-
-def _bound(guide: Guide, states: Tensor) -> Tensor:
-    """The fewest pieces (…) that satisfy the whole guide from states (automata, …).
-
-    Of several phrases, one after the other: first the nearest, then the others from wherever that has led.
-    """
-    if len(guide) == 1:
-        return guide[0].needed[states[0]]
-    rest = torch.stack([automaton.rest[own] for automaton, own in zip(guide, states, strict=True)])
-    settled = torch.stack([automaton.settled[own] for automaton, own in zip(guide, states, strict=True)])
-    return rest.sum(dim=0) - (rest - settled).amax(dim=0)
+        detours = settled[chosen, torch.arange(len(allowed))] > steps.unsqueeze(1)
+        return allowed.masked_fill(detours & pursued.any(dim=0).unsqueeze(1), _IMPOSSIBLE)
 
 
 @dataclass(slots=True)
@@ -118,7 +144,7 @@ class Guides:
     def start(cls, configs: Sequence[SearchConfig], guides: Sequence[Guide], rows: int) -> "Guides":
         """Nothing read yet."""
         pairs = zip(configs, guides, strict=True)
-        return cls([Guided.start(config, guide, rows) if guide else None for config, guide in pairs])
+        return cls([Guided.start(config, guide, rows) if guide.automata else None for config, guide in pairs])
 
     def select(self, sentences: Tensor, rows: int) -> "Guides":
         """The given sentences with `rows` rows each."""
@@ -129,13 +155,14 @@ class Guides:
         """The sentences of both."""
         return Guides(self.sentences + other.sentences)
 
-    def filter(self, log_probs: Tensor, unguarded: Tensor, left: Tensor) -> Banks:
-        """log_probs (B, K, V) are overwritten, as `Guided.filter` says, with left (B,). Returns the banks, by
-        sentence."""
+    def filter(self, log_probs: Tensor, step: Step[State], left: Tensor) -> Banks:
+        """log_probs (B, K, V), what weaker filters made of those of the step, are overwritten as `Guided.filter` says,
+        with left (B,). Returns the banks, by sentence."""
         banks = {}
         for number, own in enumerate(self.sentences):
             if own:
-                log_probs[number], shared = own.filter(log_probs[number], unguarded[number], int(left[number]))
+                said = log_probs[number], step.log_probs[number], step.weights[number]
+                log_probs[number], shared = own.filter(*said, int(left[number]))
                 if shared is not None:
                     banks[number] = shared
         return banks

@@ -71,7 +71,7 @@ class Pool(Generic[State]):
         """Extend every row by one piece. Returns the parents (B, K) and the weights (B, K, S) of the rows before."""
         step = self.stepper.step(self.beams.pieces, self.state)
         log_probs = self.repetition.filter(step.log_probs)
-        banks = self.guides.filter(log_probs, step.log_probs, self.beams.left)
+        banks = self.guides.filter(log_probs, step, self.beams.left)
         parents = self.beams.advance(log_probs, self.choice, banks)
         self.repetition.follow(parents, self.beams.pieces)
         self.guides.follow(parents, self.beams.pieces)

@@ -1,19 +1,15 @@
 """What a translation must begin with, must have in it and must not say: read character by character."""
 
-import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
 
-from nmt.text.tokenizer import LONE_BYTE
-
-LETTER, OTHER, BYTE = range(3)
-"""Kinds of characters: part of a word, not part of one, and a byte that does not tell of which character it is."""
+from nmt.text.symbols import BYTE, LETTER, LONE_BYTE, kind
 
 Place = tuple[int, int, str]
 """A phrase, how many of its characters have been read, and the bytes that have been read of the next one."""
 
-_WANTED = 0
-_EAST_ASIAN = (("\u3040", "\u30ff"), ("\u3400", "\u4dbf"), ("\u4e00", "\u9fff"), ("\uf900", "\ufaff"))
+_WANTED, _CAPITAL = range(2)  # the numbers of the phrases that may do; those from there on are excluded
+_START = -1  # the kind of what stands before the first word
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +17,8 @@ class Demand:
     """What a translation has to satisfy, all of it at once, in the normal form of the model's text.
 
     prefix: how it begins, with the space before its first word; after one at its end something must follow · wanted: a
-    phrase that stands in it, in this case, or with `capital` also with its first letter in upper case · excluded:
-    phrases that do not stand in it, in any case.
+    phrase that stands in it, in this case, or with `capital` with its first letter in upper case where it is the first
+    word · excluded: phrases that do not stand in it, in any case.
 
     Phrases count as whole words: where one begins or ends with a letter or a digit, no other one may stand beside it.
     """
@@ -38,7 +34,7 @@ class State:
     """What has been read.
 
     prefix: how many of its characters, and the bytes of the next one; None when it is behind · places: where phrases
-    may stand now · last: the kind of the last character · met: the wanted phrase stands, whatever comes.
+    may stand now · last: the kind of the last character, or none · met: the wanted phrase stands, whatever comes.
     """
 
     prefix: tuple[int, str] | None
@@ -51,16 +47,15 @@ class Reader:
     """Reads for a demand. `symbols`: the characters and lone bytes that it tells apart by more than their kind."""
 
     def __init__(self, demand: Demand) -> None:
-        phrases = [demand.wanted, *demand.excluded]
+        capital = demand.wanted[:1].upper() + demand.wanted[1:] if demand.capital else ""
+        phrases = [demand.wanted, capital, *demand.excluded]
         self._more = demand.prefix.endswith(" ")
         self._prefix = [_spellings({c}) for c in demand.prefix]
         if demand.prefix:
             self._prefix[0] = {demand.prefix[0]}  # a text loses the space that it begins with, but not as a lone byte
-        self._phrases = [[_spellings({c, c.lower(), c.upper()}) for c in phrase] for phrase in phrases]
-        self._phrases[_WANTED] = [_spellings({c}) for c in demand.wanted]
-        if demand.capital:
-            self._phrases[_WANTED][0] |= _spellings({demand.wanted[0].upper()})
-        spelled = [*self._prefix, *(one for phrase in self._phrases for one in phrase)]
+        self._phrases = [[_spellings({c}) for c in phrase] for phrase in phrases[: _CAPITAL + 1]]
+        self._phrases += [[_spellings({c, c.lower(), c.upper()}) for c in phrase] for phrase in demand.excluded]
+        spelled = [{" "}, *self._prefix, *(one for phrase in self._phrases for one in phrase)]
         self.symbols = sorted({symbol for same in spelled for one in same for symbol in one})
         self._opens = [kind(phrase[:1]) == LETTER for phrase in phrases]
         self._closes = [kind(phrase[-1:]) == LETTER for phrase in phrases]
@@ -68,7 +63,7 @@ class Reader:
         for number, phrase in enumerate(self._phrases):
             for symbol in {one[:1] for one in phrase[0]} if phrase else ():
                 self._first[symbol].append(number)
-        self.start = State((0, "") if demand.prefix else None, frozenset(), OTHER, not demand.wanted)
+        self.start = State((0, "") if demand.prefix else None, frozenset(), _START, not demand.wanted)
 
     def read(self, state: State, symbol: str, sort: int) -> State | None:
         """The state after a symbol of that kind; None if the demand cannot be satisfied any more."""
@@ -84,11 +79,12 @@ class Reader:
                 whole = further[0] == len(phrase) and not self._closes[number]
                 found |= {number} if whole else set()
                 after |= set() if whole else {(number, *further)}
-        if found - {_WANTED}:
+        if any(number > _CAPITAL for number in found):
             return None
-        met = state.met or _WANTED in found
-        places = frozenset(place for place in after if not (met and place[0] == _WANTED))
-        return State(None if prefix == _BEHIND else prefix, places, sort, met)
+        met = state.met or bool(found)
+        places = frozenset(place for place in after if not (met and place[0] <= _CAPITAL))
+        last = _START if state.last == _START and symbol == " " else sort
+        return State(None if prefix == _BEHIND else prefix, places, last, met)
 
     def stands(self, state: State) -> bool:
         """Whether the wanted phrase stands in the text if no letter follows."""
@@ -100,7 +96,7 @@ class Reader:
 
     def _whole(self, state: State, wanted: bool) -> bool:
         """Whether a phrase stands there, wanted or excluded, but for the letter that may follow."""
-        return any(at == len(self._phrases[n]) for n, at, _ in state.places if (n == _WANTED) == wanted)
+        return any(at == len(self._phrases[n]) for n, at, _ in state.places if (n <= _CAPITAL) == wanted)
 
     def _prefix_after(self, prefix: tuple[int, str], symbol: str) -> tuple[int, str] | None:
         at, begun = prefix
@@ -111,31 +107,18 @@ class Reader:
 
     def _beginning(self, state: State, symbol: str) -> list[Place]:
         """The phrases that may begin with the symbol."""
-        numbers = self._first.get(symbol, [])
-        return [
-            (number, 0, "")
-            for number in numbers
-            if not (self._opens[number] and _glues(state.last, number)) and not (state.met and number == _WANTED)
-        ]
+        numbers = [n for n in self._first.get(symbol, []) if not (self._opens[n] and _glues(state.last, n))]
+        unfit = {_WANTED, _CAPITAL} if state.met else {_CAPITAL} if state.last != _START else set()
+        return [(number, 0, "") for number in numbers if number not in unfit]
 
 
 _BEHIND = (-1, "")
 
 
-def kind(symbol: str) -> int:
-    """LETTER for letters, digits and their marks; in scripts without spaces, each character is a word of its own."""
-    if LONE_BYTE <= symbol < chr(ord(LONE_BYTE) + 256):
-        byte = ord(symbol) - ord(LONE_BYTE)
-        return BYTE if byte > 127 else kind(chr(byte))
-    if not symbol or any(first <= symbol <= last for first, last in _EAST_ASIAN):
-        return OTHER
-    return LETTER if symbol.isalnum() or unicodedata.category(symbol).startswith("M") else OTHER
-
-
 def _glues(sort: int, number: int) -> bool:
     """Whether a character beside a phrase makes it part of a longer word. Of a byte we do not know, so what is wanted
     has not been found for certain, and what is excluded may have been."""
-    return sort == LETTER or (sort == BYTE and number == _WANTED)
+    return sort == LETTER or (sort == BYTE and number <= _CAPITAL)
 
 
 def _further(spellings: set[str], at: int, begun: str, symbol: str) -> tuple[int, str] | None:

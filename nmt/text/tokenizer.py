@@ -17,12 +17,10 @@ from nmt.config import Config
 from nmt.errors import DataError, ModelFolderError, UnknownLanguage
 from nmt.text.normalize import Form, NormalizedText, normalize
 from nmt.text.resampling import BpeCutter, Cutter, UnigramCutter, resample
+from nmt.text.symbols import LONE_BYTE
 
 PAD, UNKNOWN, BEGIN, END = 0, 1, 2, 3
 """Ids that every vocabulary shares: padding, unknown (never produced, thanks to byte fallback), start and end."""
-
-LONE_BYTE = "\udc00"
-"""The symbol of the byte 0 as a piece; those of the others follow it. No text has them."""
 
 _BYTE_PIECES = 256
 Span = tuple[int, int]
@@ -151,7 +149,7 @@ class Tokenizer:
     def target_symbols(self) -> list[str]:
         """What each target piece adds to a text, a space before its first word included; special ones nothing.
 
-        A byte is one symbol from `LONE_BYTE` on: in whichever piece the other bytes of its character are.
+        A byte that is a piece is a symbol of its own, from `LONE_BYTE` on.
         """
         return [self._symbols(piece) for piece in range(self.target_vocabulary)]
 

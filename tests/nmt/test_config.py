@@ -204,10 +204,10 @@ def test_groups_that_do_not_divide_the_beam_are_refused(values: dict[str, object
 
 def test_phrases_have_a_size_that_can_be_searched_with() -> None:
     """Each, and all together."""
-    many = ["x" * 50] * 11
+    many = ["x" * 50] * 6
     assert (
-        refusal(SearchConfig, include=many[:10], exclude=many)
-        == "here.toml: include and exclude have 1,050 characters in all; send at most 1,000"
+        refusal(SearchConfig, include=many[:5], exclude=many)
+        == "here.toml: include and exclude have 550 characters in all; send at most 500"
     )
     assert "at most 100 characters" in refusal(SearchConfig, include=["x" * 101])
 

@@ -10,7 +10,7 @@ from phrases import SEARCHES, accepts, says
 
 from nmt import SearchConfig, Translator
 from nmt.errors import InputError
-from nmt.search.automaton import Automaton
+from nmt.search.automaton import Automaton, Trie
 from nmt.search.reading import Demand
 from nmt.text.tokenizer import Tokenizer
 
@@ -30,7 +30,7 @@ def test_any_cut_of_a_text_reads_the_same(data: st.DataObject, translator: Trans
     noise = st.lists(st.sampled_from(some), max_size=3)
     pieces = [*data.draw(noise), *data.draw(st.sampled_from(cuts)), *data.draw(noise)]
     text = tokenizer.decode(pieces).text
-    symbols = tokenizer.target_symbols
+    symbols = Trie(tokenizer.target_symbols)
 
     assert accepts(Automaton.of(Demand(wanted=phrase), symbols), pieces) == says(text, phrase, any_case=False)
     assert accepts(Automaton.of(Demand(excluded=(phrase,)), symbols), pieces) != says(text, phrase)
@@ -80,6 +80,36 @@ def test_the_first_sentence_that_has_room_says_what_must_be_said(translator: Tra
     assert [says(part.target.text, "the house and the dog") for part in parts] == [False, True]
 
 
+@pytest.mark.parametrize("options", SEARCHES)
+def test_terms_stand_where_the_glossary_wants_them(translator: Translator, options: dict[str, object]) -> None:
+    """In the sentences that have them, reported with both places."""
+    source, glossary = (
+        "Hund weiß nicht.  Der Hund  schläft im Haus.",
+        {"hund": "cat", "Hund": "dog", "im  Haus": "why é"},
+    )
+    config = SearchConfig.model_validate({"max_length": 40, "glossary": glossary, **options})
+
+    for hypothesis in translator.translate([source], "en", "de", config)[0].hypotheses:
+        terms = hypothesis.terms
+        assert [source[t.source.start : t.source.end] for t in terms] == ["Hund", "Hund", "im Haus"]
+        assert [t.source.text for t in terms] == ["Hund", "Hund", "im Haus"]
+        assert [t.target.text.lower() for t in terms] == ["dog", "dog", "why é"]
+        assert all(hypothesis.text[t.target.start : t.target.end] == t.target.text for t in terms)
+
+
+@pytest.mark.parametrize("method", ["beam", "greedy"])
+def test_a_term_stands_where_attention_was_on_what_it_translates(method: str) -> None:
+    """With the model in the box, which was trained."""
+    config = SearchConfig.model_validate({"method": method, "glossary": {"Garten": "back yard"}})
+    hypothesis = Translator.load().translate(["Der Hund schläft im Garten."], "en", "de", config)[0].hypotheses[0]
+    (term,), alignment = hypothesis.terms, hypothesis.alignment()
+    own = next(number for number, unit in enumerate(alignment.source) if unit.text == "Garten")
+    first = next(number for number, unit in enumerate(alignment.target) if unit.start == term.target.start)
+
+    assert (term.source.text, term.target.text) == ("Garten", "back yard")
+    assert alignment.weights[first, own] > 0.5
+
+
 def test_words_that_came_do_not_come_when_they_are_excluded(translator: Translator) -> None:
     """Nor do those that take their place, when they are excluded as well."""
     excluded: list[str] = []
@@ -99,12 +129,21 @@ def test_words_that_came_do_not_come_when_they_are_excluded(translator: Translat
             r"prefix has at least \d+ pieces, but the translation may have 2",
         ),
         ({"prefix": "a dog is", "exclude": ["Dog"], "max_length": 30}, "prefix 'a dog is' has a phrase that exclude"),
-        ({"exclude": ["dog", " "]}, "exclude has an empty phrase; send words that must not come"),
-        ({"include": ["\u200b"]}, "include has an empty phrase; send words that must come"),
+        ({"exclude": ["dog", " "]}, "exclude has an empty phrase; send words"),
+        ({"include": ["\u200b"]}, "include has an empty phrase; send words"),
+        ({"glossary": {"Hund": ""}}, "glossary has an empty phrase; send words"),
+        (
+            {"glossary": {"Hund": "the dog"}, "exclude": ["dog"]},
+            "glossary has 'the dog', which exclude leaves no place",
+        ),
+        (
+            {"glossary": {"Hund": "the dog sleeps"}, "max_length": 2},
+            r"glossary takes up to \d+ pieces, .* of a sentence may have 2; raise max_length or ask for less",
+        ),
         ({"include": ["a dog is"], "exclude": ["Dog"]}, "include has 'a dog is', which exclude leaves no place for"),
         (
             {"include": ["the dog", "sleeps"], "max_length": 2},
-            r"include has at least \d+ pieces, .*, but the translation of a sentence may have 2; raise max_length",
+            r"include takes up to \d+ pieces, .*, but the translation of a sentence may have 2; raise max_length",
         ),
     ],
 )
@@ -117,5 +156,5 @@ def test_what_cannot_be_is_refused(translator: Translator, options: dict[str, ob
 def test_where_nothing_is_left_to_say_the_error_says_so(translator: Translator) -> None:
     """Whatever the reason."""
     job = translator.plan("Der Hund.", "en", "de", SearchConfig())
-    with pytest.raises(InputError, match="no translation within max_length keeps prefix, include and exclude"):
+    with pytest.raises(InputError, match="no translation within max_length satisfies prefix, include"):
         translator.assemble(job, [[]], SearchConfig())

@@ -52,6 +52,18 @@ def test_one_text(client: TestClient) -> None:
     assert set(translation["quality"]) == signs
 
 
+def test_terms_of_a_glossary_come_with_both_places(client: TestClient) -> None:
+    """Only where the text has any, and each is where the reply says."""
+    search = {"max_length": 20, "glossary": {"Hund": "dog"}, "include": ["the house"], "exclude": ["Tom"]}
+    with_term, without = ask(client, text=["Der Hund schläft.", "Er schläft."], search=search)["translations"]
+
+    (term,) = with_term["hypotheses"][0]["terms"]
+    assert term["source"] == {"text": "Hund", "start": 4, "end": 8}
+    assert with_term["text"][term["target"]["start"] : term["target"]["end"]] == term["target"]["text"]
+    assert "terms" not in without["hypotheses"][0]
+    assert all("the house" in translation["text"] for translation in (with_term, without))
+
+
 def test_the_service_says_what_the_library_says(client: TestClient, tiny_folder: Path) -> None:
     """The same text, score and alignment as `Translator.translate`."""
     search = SearchConfig(max_length=12, n_best=3)

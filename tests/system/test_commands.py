@@ -46,11 +46,11 @@ def test_translate_writes_the_n_best(tiny_folder: Path) -> None:
 
 def test_any_setting_of_the_search_can_be_set(tiny_folder: Path) -> None:
     """The same seed draws the same sample, which is that of the library."""
-    settings = ("--set", "method=sample", "--set", "seed=3", "--set", "temperature=1.5")
+    settings = ("--set", "method=sample", "--set", "seed=3", "--set", "temperature=1.5", "--set", "glossary.Hund=house")
     lines = [
         nmt("translate", *TO_ENGLISH, "--model", tiny_folder, *settings, stdin="Der Hund.\n").stdout for _ in range(2)
     ]
-    search = SearchConfig(method="sample", seed=3, temperature=1.5, max_length=8)
+    search = SearchConfig(method="sample", seed=3, temperature=1.5, max_length=8, glossary={"Hund": "house"})
 
     assert lines[0] == lines[1]
     assert lines[0] == Translator.load(tiny_folder).translate(["Der Hund."], "en", "de", search)[0].text + "\n"

@@ -11,9 +11,9 @@ from phrases import SEARCHES, accepts, says
 from table import VOCABULARY, TableStepper
 
 from nmt.config import SearchConfig
-from nmt.search.automaton import Automaton
+from nmt.search.automaton import Automaton, Trie
 from nmt.search.engine import Engine, search_all
-from nmt.search.guides import fewest
+from nmt.search.guides import Guide
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.reading import Demand
 from nmt.search.top import allocate
@@ -21,6 +21,7 @@ from nmt.text.tokenizer import END
 
 STEPPER = TableStepper()
 PIECES = ["", "", "", "", " a", "a", " bA"]
+TRIE = Trie(PIECES)
 LONGEST = 4
 
 assert len(PIECES) == VOCABULARY
@@ -32,7 +33,7 @@ words = texts.map(str.strip)
 
 
 def reads(prefix: str = "", wanted: str = "", excluded: Sequence[str] = ()) -> Automaton:
-    return Automaton.of(Demand(prefix, wanted, excluded=tuple(excluded)), PIECES)
+    return Automaton.of(Demand(prefix, wanted, excluded=tuple(excluded)), TRIE)
 
 
 def text_of(pieces: Sequence[int]) -> str:
@@ -42,12 +43,14 @@ def text_of(pieces: Sequence[int]) -> str:
 def search(source: list[int], options: dict[str, object], *guide: Automaton) -> list[Hypothesis]:
     """Alone, and beside sentences that have no guide or another."""
     config = SearchConfig.model_validate({"max_length": LONGEST, **options})
-    alone = search_all(STEPPER, [source], config, guides=[guide])[0]
+    alone = search_all(STEPPER, [source], config, guides=[Guide.anywhere(*guide)])[0]
     engine = Engine(STEPPER)
     engine.submit([6, 5, END], SearchConfig(beam_size=6, max_length=5))
-    ticket = engine.submit(source, config, guide=guide)
-    engine.submit([5, END], config, guide=(reads(" a"),))
-    engine.submit([4, END], SearchConfig(beam_size=3, max_length=5), guide=(reads(wanted="bA"), reads(wanted="a a")))
+    ticket = engine.submit(source, config, guide=Guide.anywhere(*guide))
+    engine.submit([5, END], config, guide=Guide.anywhere(reads(" a")))
+    engine.submit(
+        [4, END], SearchConfig(beam_size=3, max_length=5), guide=Guide.anywhere(reads(wanted="bA"), reads(wanted="a a"))
+    )
     beside = next(finished.hypotheses for finished in engine.run() if finished.ticket == ticket)
 
     assert [own.pieces for own in beside] == [own.pieces for own in alone]
@@ -68,7 +71,7 @@ def log_prob(source: list[int], pieces: tuple[int, ...]) -> float:
 def test_every_translation_begins_as_asked(source: list[int], prefix: str, options: dict[str, object]) -> None:
     """To the character, in whatever pieces, also where the prefix ends in the middle of one."""
     guide = reads(prefix)
-    assume(fewest((guide,)) <= LONGEST)
+    assume(Guide.anywhere(guide).fewest <= LONGEST)
     found = search(source, options, guide)
 
     assert found
@@ -79,7 +82,7 @@ def test_every_translation_begins_as_asked(source: list[int], prefix: str, optio
 def test_something_follows_where_something_must(source: list[int], prefix: str) -> None:
     """As after a space at the end of a prefix."""
     guide = reads(prefix + " ")
-    assume(fewest((guide,)) <= LONGEST)
+    assume(Guide.anywhere(guide).fewest <= LONGEST)
 
     for text in (text_of(own.pieces) for own in search(source, SEARCHES[0], guide)):
         assert text.startswith(prefix + " ")
@@ -97,13 +100,22 @@ def test_no_translation_says_what_is_excluded(
     assert not any(says(text_of(own.pieces), phrase) for own in found for phrase in phrases)
 
 
-@given(source=sources, phrases=st.lists(words, min_size=1, max_size=3, unique=True), options=searches)
-def test_every_translation_says_what_is_included(
-    source: list[int], phrases: list[str], options: dict[str, object]
+@given(
+    source=sources,
+    phrases=st.lists(words, min_size=1, max_size=3, unique=True),
+    options=searches,
+    looks=st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=4, max_size=4),
+    room=st.integers(0, 4),
+)
+def test_every_translation_says_what_is_wanted(
+    source: list[int], phrases: list[str], options: dict[str, object], looks: list[float], room: int
 ) -> None:
-    """As whole words, in this case, with no more room than it takes, and whatever the guards against repetition say."""
-    guide = [reads(wanted=phrase) for phrase in phrases]
-    found = search(source, {**options, "max_length": fewest(tuple(guide)), "no_repeat_ngram": 1}, *guide)
+    """As whole words, in this case, even with no more room than it takes, whatever the guards against repetition say,
+    and wherever it is to stand."""
+    automata = tuple(reads(wanted=phrase) for phrase in phrases)
+    guide = Guide(automata, torch.tensor(looks[: len(source)]).expand(len(automata), -1))
+    config = {**options, "max_length": guide.fewest + room, "no_repeat_ngram": 1}
+    found = search_all(STEPPER, [source], SearchConfig.model_validate(config), guides=[guide])[0]
 
     assert found
     assert all(says(text_of(own.pieces), phrase, any_case=False) for own in found for phrase in phrases)
@@ -121,7 +133,7 @@ def test_all_that_is_asked_holds_at_once(
 ) -> None:
     """Or it is known before the search that there is no room for it."""
     guide = [reads(prefix, phrase, [excluded]) for phrase in wanted]
-    needed = fewest(tuple(guide))
+    needed = Guide.anywhere(*guide).fewest
     assume(needed <= 12)
     found = search(source, {**options, "max_length": max(1, needed)}, *guide)
 
@@ -132,23 +144,65 @@ def test_all_that_is_asked_holds_at_once(
         assert all(says(text, phrase, any_case=False) for phrase in wanted)
 
 
-@given(source=sources, prefix=texts | st.just(""), wanted=words, excluded=words)
-def test_nothing_better_is_missed(source: list[int], prefix: str, wanted: str, excluded: str) -> None:
-    """A beam that holds everything finds the likeliest of all texts that satisfy all three, if there is one."""
-    allowed = [
+@given(source=sources, prefix=texts | st.just(""), excluded=words)
+def test_nothing_better_is_missed(source: list[int], prefix: str, excluded: str) -> None:
+    """A beam that holds everything finds the likeliest of all texts that satisfy both, if there is one."""
+    guide, allowed = reads(prefix, "", [excluded]), all_that_satisfy(prefix, "", excluded)
+    assume(allowed)
+    found = search(source, {"beam_size": 32, "length_penalty": 0}, guide)
+    best = max(allowed, key=lambda pieces: log_prob(source, pieces))
+
+    assert found[0].log_prob == pytest.approx(log_prob(source, best), abs=1e-4)
+
+
+@given(prefix=texts | st.just(""), wanted=words | st.just(""), excluded=words)
+def test_the_room_that_it_takes_is_known_exactly(prefix: str, wanted: str, excluded: str) -> None:
+    """Before the search, of all three together: the length of the shortest text that satisfies them."""
+    lengths = [len(pieces) for pieces in all_that_satisfy(prefix, wanted, excluded)]
+    fewest = Guide.anywhere(reads(prefix, wanted, [excluded])).fewest
+
+    assert fewest == min(lengths) if lengths else fewest > LONGEST
+
+
+def all_that_satisfy(prefix: str, wanted: str, excluded: str) -> list[tuple[int, ...]]:
+    return [
         pieces
         for pieces in all_texts()
         if (text := text_of(pieces)).startswith(prefix)
-        and says(text, wanted, any_case=False)
+        and (not wanted or says(text, wanted, any_case=False))
         and not says(text, excluded)
     ]
-    guide = reads(prefix, wanted, [excluded])
 
-    assert (fewest((guide,)) <= LONGEST) == bool(allowed)
-    if allowed:
-        found = search(source, {"beam_size": 32, "length_penalty": 0}, guide)
-        best = max(allowed, key=lambda pieces: log_prob(source, pieces))
-        assert found[0].log_prob == pytest.approx(log_prob(source, best), abs=1e-4)
+
+@given(source=st.lists(st.integers(4, 6), min_size=2, max_size=3).map(lambda ids: [*ids, END]), wanted=words)
+def test_greedy_search_writes_a_term_when_it_looks_at_it(source: list[int], wanted: str) -> None:
+    """At the start of the next word, or where it would end, and nothing else until the term stands."""
+    guide = Guide((reads(wanted=wanted),), torch.tensor([[1.0, *[-1.0] * (len(source) - 2), 0.0]]))
+    config = SearchConfig(method="greedy", max_length=20)
+    found = search_all(STEPPER, [source], config, guides=[guide])[0][0]
+
+    assert found.pieces == greedy(source, guide)
+
+
+def greedy(source: list[int], guide: Guide) -> list[int]:
+    """Piece by piece, of all that is allowed."""
+    automaton, pieces, state, writing = guide.automata[0], list[int](), 0, False
+    while END not in pieces:
+        log_probs, weights = STEPPER.log_probs(source, pieces), STEPPER.weights(source, pieces)
+        free = int(log_probs.argmax())
+        opens = free == END or (2 * weights[0] > weights[:-1].sum() and PIECES[free][:1] in ("", " "))
+        after = {piece: int(automaton.next[state, piece]) for piece in range(END, VOCABULARY)}
+        options = {
+            piece: 0 if piece == END else int(automaton.settled[to])
+            for piece, to in after.items()
+            if to >= 0 and (piece == END or automaton.needed[to] <= 19 - len(pieces))
+        }
+        nearest = min(options.values())
+        writing = bool(automaton.rest[state] > 0 and (writing or opens) and nearest < automaton.settled[state])
+        chosen = [piece for piece, settled in options.items() if not writing or settled == nearest]
+        pieces.append(max(chosen, key=lambda piece: float(log_probs[piece])))
+        state, writing = after[pieces[-1]], writing and nearest > 0
+    return pieces
 
 
 @given(wanted=words | st.just(""), excluded=st.lists(words, min_size=1, max_size=3))
