@@ -145,6 +145,30 @@ _MOST_CHARACTERS = 500
 Phrase = Annotated[str, Field(max_length=100)]
 
 
+class AttentionControl(Config):
+    """How much attention some of the source gets: `weight` times what it would get, in the steps [first, last).
+
+    The source: all places where `words` stand, or the characters [start, end) of the text. Steps count the pieces of a
+    sentence's translation from 0.
+    """
+
+    words: Phrase = ""
+    start: int | None = Field(None, ge=0)
+    end: int | None = Field(None, ge=1)
+    steps: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]] = (0, 1_000)
+    weight: float = Field(ge=0, le=1_000, description="0 masks it")
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        spans = None not in (self.start, self.end)
+        if bool(self.words) == spans or (self.start is None) != (self.end is None):
+            raise ValueError("wanted: words, or start and end, of the source that the weight is for")
+        for name, (first, last) in {"start": (self.start or 0, self.end or 1), "steps": self.steps}.items():
+            if first >= last:
+                raise ValueError(f"{name} is {first}, not before {last}, where it ends")
+        return self
+
+
 class SearchConfig(Config):
     """How to search for a translation. docs/search.md has the formulas.
 
@@ -175,6 +199,7 @@ class SearchConfig(Config):
     include: tuple[Phrase, ...] = Field((), max_length=10, description="words and phrases that must stand in it")
     glossary: dict[Phrase, Phrase] = Field({}, max_length=1000, description="terms, each with its only translation")
     exclude: tuple[Phrase, ...] = Field((), max_length=50, description="words and phrases that must not stand in it")
+    attention: tuple[AttentionControl, ...] = Field((), max_length=50, description="raise or mask source words")
     mbr: Literal["none", "chrf", "bleu"] = Field(
         "none", description="rank all that the search keeps by how like the others they are, by this measure"
     )

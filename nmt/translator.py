@@ -20,6 +20,7 @@ from nmt.scoring.risk import Utility, by_expected_utility
 from nmt.search.engine import Engine, search_all
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import final_score
+from nmt.steering import steered
 from nmt.text import languages, sentences
 from nmt.text.tokenizer import Pieces, Tokenizer
 from nmt.translation import Job, SentencePart, TextHypothesis, Translation
@@ -103,6 +104,7 @@ class Translator:
         encoded = [self.tokenizer.encode_source(sentence.text, target) for sentence in found]
         terms = self._guidance.terms(encoded, search.glossary)
         guides = self._guidance.guides(encoded, terms, search)
+        guides = steered(guides, found, encoded, search.attention)
         return Job(text, source, target, detected, found, encoded, terms, guides)
 
     def assemble(self, job: Job, found: Sequence[Sequence[Hypothesis]], search: SearchConfig) -> Translation:

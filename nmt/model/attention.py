@@ -38,17 +38,18 @@ class Attention(nn.Module):
 
     def memory(self, values: Tensor, mask: Tensor) -> Memory:
         """values (B, S, M), mask (B, S). Projects the keys, once a sentence."""
-        return Memory(values, self.key(values), mask)
+        bias = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, -math.inf)
+        return Memory(values, self.key(values), bias)
 
     def forward(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """query (B, T, H): any number of queries a sentence, which do not see each other.
 
-        Returns the context (B, T, M) and the weights (B, T, S), the mean over the heads; weights are 0 where the mask
-        is False and sum to 1.
+        Returns the context (B, T, M) and the weights (B, T, S), the mean over the heads; weights are 0 where the bias
+        is -inf and sum to 1.
         """
         scores = self.compare(self.query(query), memory.keys)
-        weights = scores.masked_fill(~memory.mask[:, None, None, :], float("-inf")).softmax(dim=-1)
-        batch, size = memory.mask.shape
+        weights = (scores + memory.bias[:, None, None, :]).softmax(dim=-1)
+        batch, size = memory.bias.shape
         values = memory.values.view(batch, size, self.heads, -1).transpose(1, 2)
         context = weights.to(values.dtype) @ values
         return context.transpose(1, 2).flatten(2), weights.mean(dim=1)

@@ -14,12 +14,13 @@ from nmt.model.dropout import Dropout
 class Memory:
     """What the decoder attends to.
 
-    values (B, S, M) · keys (B, S, A), the projected values, made once a sentence · mask (B, S), True where a piece is.
+    values (B, S, M) · keys (B, S, A), the projected values, made once a sentence · bias (B, S), added to the scores of
+    the attention: 0, and -inf where no piece is.
     """
 
     values: Tensor
     keys: Tensor
-    mask: Tensor
+    bias: Tensor
 
 
 class Encoder(nn.Module):

@@ -23,9 +23,9 @@ class EnsembleStepper:
         """Each member reads the sources."""
         return tuple(member.start(sources) for member in self._members)
 
-    def step(self, pieces: Tensor, state: EnsembleState) -> Step[EnsembleState]:
-        """pieces (B, K): one piece a row, the same for all members."""
-        steps = [member.step(pieces, own) for member, own in zip(self._members, state, strict=True)]
+    def step(self, pieces: Tensor, state: EnsembleState, control: Tensor | None = None) -> Step[EnsembleState]:
+        """pieces (B, K): one piece a row, the same for all members; so is what controls attention."""
+        steps = [member.step(pieces, own, control) for member, own in zip(self._members, state, strict=True)]
         log_probs = mix([step.log_probs for step in steps], self._mixing)
         weights = torch.stack([step.weights for step in steps]).mean(dim=0)
         return Step(log_probs, weights, tuple(step.state for step in steps))

@@ -14,7 +14,7 @@ _OPSET, _CONTRIBUTED = 17, "com.microsoft"
 _IR_VERSION = 9
 
 Array = NDArray[Any]
-FLOAT, INTEGER, SHORT, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL
+FLOAT, INTEGER, SHORT = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32
 
 
 class Graph:

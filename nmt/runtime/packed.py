@@ -15,7 +15,7 @@ from nmt.runtime.encoder_graph import encoder_graph
 from nmt.runtime.graph import run
 from nmt.runtime.products import Precision
 from nmt.runtime.step_graph import StepGraph, packed_keys, piece_table
-from nmt.runtime.stepper import ModelState, ModelStepper
+from nmt.runtime.stepper import ModelState, ModelStepper, controlled
 from nmt.search.stepper import Step
 from nmt.text.tokenizer import PAD
 
@@ -44,7 +44,7 @@ class PackedStepper(ModelStepper):
         attention = model.decoder.attention
         memory = attention.memory(values, torch.arange(pieces.size(1)) < lengths.unsqueeze(1))
         decoder = model.decoder.start(summary)
-        return ModelState(Memory(values, packed_keys(attention, memory.keys), memory.mask), decoder)
+        return ModelState(Memory(values, packed_keys(attention, memory.keys), memory.bias), decoder)
 
     def _encode(self, embedded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """What `Encoder` makes of embedded pieces (B, S, E) and lengths (B,)."""
@@ -55,10 +55,10 @@ class PackedStepper(ModelStepper):
         (values,) = run(self._encoder, {"embedded": embedded, "lengths": lengths.int()})
         return values, encoder.summary(values, lengths)
 
-    def step(self, pieces: Tensor, state: ModelState) -> Step[ModelState]:
+    def step(self, pieces: Tensor, state: ModelState, control: Tensor | None = None) -> Step[ModelState]:
         """One piece a row."""
-        memory, decoder = state.memory, state.decoder
+        memory, decoder = controlled(state.memory, control), state.decoder
         inputs = {"pieces": pieces, "hidden": decoder.hidden, "cell": decoder.cell, "feed": decoder.feed}
-        inputs |= {"values": memory.values, "keys": memory.keys, "mask": memory.mask, "table": self._table}
+        inputs |= {"values": memory.values, "keys": memory.keys, "bias": memory.bias, "table": self._table}
         log_probs, weights, *new = run(self._step, inputs)
-        return Step(log_probs.view(*pieces.shape, -1), weights, ModelState(memory, DecoderState(*new)))
+        return Step(log_probs.view(*pieces.shape, -1), weights, ModelState(state.memory, DecoderState(*new)))

@@ -15,7 +15,7 @@ from nmt.model.attention import Attention
 from nmt.model.cells import LSTMLayer
 from nmt.model.recurrence import EPSILON
 from nmt.model.seq2seq import Seq2Seq
-from nmt.runtime.graph import BOOL, FLOAT, INTEGER, Graph, normalized
+from nmt.runtime.graph import FLOAT, INTEGER, Graph, normalized
 from nmt.runtime.products import Precision, product
 
 _LARGEST = 22.0
@@ -42,7 +42,7 @@ class StepGraph:
         self._feed = g.input("feed", FLOAT, ["B", "K", config.embedding_size])
         self._values = g.input("values", FLOAT, ["B", "S", config.memory_size])
         self._keys = g.input("keys", FLOAT, ["B", "S", "A"])
-        self._mask = g.input("mask", BOOL, ["B", "S"])
+        self._bias = g.input("bias", FLOAT, ["B", "S"])
         self._table = g.input("table", FLOAT, ["V", 4 * size])
         self._rows = g("Shape", self._pieces)
 
@@ -110,8 +110,7 @@ class StepGraph:
     def _attend(self, query: str) -> tuple[str, str]:
         """query (N, H) → context (N, M), weights (B, K, S)."""
         g, heads = self.graph, self._config.attention_heads
-        forbidden = g("Unsqueeze", g("Not", self._mask), g.constant([1, 2]))
-        scores = g("Where", forbidden, g.constant(float("-inf")), self._scores(query))
+        scores = g("Add", self._scores(query), g("Unsqueeze", self._bias, g.constant([1, 2])))
         weights = g("Softmax", scores, axis=-1)
         values = self._heads(self._values, self._config.memory_size)
         mixed = g("Transpose", g("MatMul", weights, values), perm=[0, 2, 1, 3])
@@ -139,7 +138,7 @@ class StepGraph:
             return g("Transpose", g("MatMul", halves, g.constant(-2 * energy)), perm=[0, 3, 1, 2])
         if attention.score == "none":
             batch, rows = g.split("Split", self._rows, parts=2, axis=0)
-            positions = g("Gather", g("Shape", self._mask), g.constant([1]))
+            positions = g("Gather", g("Shape", self._bias), g.constant([1]))
             shape = g("Concat", batch, g.constant([attention.heads]), rows, positions, axis=0)
             return g("Expand", g.constant(0.0), shape)
         scores = self._compare(query, size)

@@ -1,7 +1,8 @@
 """A trained network as a stepper: what search drives."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -39,9 +40,10 @@ class ModelStepper:
         lengths = torch.tensor([len(source) for source in sources], device=self._device)
         return ModelState(*self.model.encode(pad_sequence(tensors, batch_first=True, padding_value=PAD), lengths))
 
-    def step(self, pieces: Tensor, state: ModelState) -> Step[ModelState]:
+    def step(self, pieces: Tensor, state: ModelState, control: Tensor | None = None) -> Step[ModelState]:
         """One piece a row."""
-        logits, weights, decoder = self.model.step(pieces.to(self._device), state.memory, state.decoder)
+        memory = controlled(state.memory, control)
+        logits, weights, decoder = self.model.step(pieces.to(self._device), memory, state.decoder)
         log_probs = logits.float().log_softmax(dim=-1)
         return Step(log_probs.cpu(), weights.float().cpu(), ModelState(state.memory, decoder))
 
@@ -49,15 +51,15 @@ class ModelStepper:
         """Gather the rows; the memory, which all rows of a sentence share, moves only when sentences go."""
         sentences, rows = sentences.to(self._device), rows.to(self._device)
         memory, decoder = state.memory, state.decoder
-        if len(sentences) != len(memory.mask):
-            memory = Memory(memory.values[sentences], memory.keys[sentences], memory.mask[sentences])
+        if len(sentences) != len(memory.bias):
+            memory = Memory(memory.values[sentences], memory.keys[sentences], memory.bias[sentences])
         at = sentences.unsqueeze(1) * decoder.feed.size(1) + rows
         parts = (_gathered(part, at) for part in (decoder.hidden, decoder.cell, decoder.feed))
         return ModelState(memory, DecoderState(*parts))
 
     def join(self, first: ModelState, second: ModelState) -> ModelState:
         """Both, padded to the longer memory."""
-        size = max(first.memory.mask.size(1), second.memory.mask.size(1))
+        size = max(first.memory.bias.size(1), second.memory.bias.size(1))
         memories = [_padded(state.memory, size) for state in (first, second)]
         memory = Memory(*(torch.cat([getattr(m, name) for m in memories]) for name in Memory.__slots__))
         one, two = first.decoder, second.decoder
@@ -79,7 +81,15 @@ def _gathered(rows: Tensor, at: Tensor) -> Tensor:
     return found.view(*rows.shape[:axis], *at.shape, rows.size(-1))
 
 
+def controlled(memory: Memory, control: Tensor | None) -> Memory:
+    """With what a step adds to the scores of the attention: control (B, up to S)."""
+    if control is None:
+        return memory
+    missing = memory.bias.size(1) - control.size(1)
+    return replace(memory, bias=memory.bias + functional.pad(control, (0, missing)).to(memory.bias.device))
+
+
 def _padded(memory: Memory, size: int) -> Memory:
-    missing = size - memory.mask.size(1)
+    missing = size - memory.bias.size(1)
     values, keys = (functional.pad(tensor, (0, 0, 0, missing)) for tensor in (memory.values, memory.keys))
-    return Memory(values, keys, functional.pad(memory.mask, (0, missing), value=False))
+    return Memory(values, keys, functional.pad(memory.bias, (0, missing), value=-math.inf))

@@ -10,6 +10,7 @@ from torch.nn import functional
 from nmt.config import SearchConfig
 from nmt.search.automaton import DEAD, FAR, Automaton
 from nmt.search.choice import Banks
+from nmt.search.control import Control
 from nmt.search.stepper import State, Step
 from nmt.text.tokenizer import END
 
@@ -18,14 +19,16 @@ _IMPOSSIBLE = float("-inf")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Guide:
-    """What a sentence's translation has to satisfy, all of it. With several automata, each has a phrase that it wants.
+    """What a sentence's translation has to satisfy, all of it, and where its attention is steered.
 
-    anchors (automata, source pieces): 1 where the term stands that the phrase is to translate, -1 elsewhere in the
-    text, 0 for tag and end; all 0 for a phrase that may stand anywhere.
+    automata: with several, each has a phrase that it wants · anchors (automata, source pieces): 1 where the term stands
+    that the phrase is to translate, -1 elsewhere in the text, 0 for tag and end; all 0 for a phrase that may stand
+    anywhere.
     """
 
     automata: tuple[Automaton, ...]
     anchors: Tensor
+    controls: tuple[Control, ...] = ()
 
     @classmethod
     def anywhere(cls, *automata: Automaton) -> "Guide":

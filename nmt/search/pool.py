@@ -11,6 +11,7 @@ from torch import Tensor
 from nmt.config import SearchConfig
 from nmt.search.beam import Beams
 from nmt.search.choice import Choice
+from nmt.search.control import together
 from nmt.search.guides import Guide, Guides
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.queue import Terms
@@ -69,7 +70,8 @@ class Pool(Generic[State]):
 
     def advance(self) -> tuple[Tensor, Tensor]:
         """Extend every row by one piece. Returns the parents (B, K) and the weights (B, K, S) of the rows before."""
-        step = self.stepper.step(self.beams.pieces, self.state)
+        control = together([sentence.guide.controls for sentence in self.sentences], self.beams.length)
+        step = self.stepper.step(self.beams.pieces, self.state, control)
         log_probs = self.repetition.filter(step.log_probs)
         banks = self.guides.filter(log_probs, step, self.beams.left)
         parents = self.beams.advance(log_probs, self.choice, banks)

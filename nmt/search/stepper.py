@@ -27,8 +27,9 @@ class Stepper(Protocol[State]):
     def start(self, sources: Sequence[Sequence[int]]) -> State:
         """Read the sources: the state before the first piece, with one row a sentence."""
 
-    def step(self, pieces: Tensor, state: State) -> Step[State]:
-        """pieces (B, K): the last piece of each row, at first the start piece."""
+    def step(self, pieces: Tensor, state: State, control: Tensor | None = None) -> Step[State]:
+        """pieces (B, K): the last piece of each row, at first the start piece. control (B, up to S) is added to the
+        scores of the attention before they become weights; what is not there is 0."""
 
     def select(self, state: State, sentences: Tensor, rows: Tensor) -> State:
         """sentences (B'), rows (B', K'): which sentences go on, and which rows of each, in which order."""

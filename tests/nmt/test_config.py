@@ -212,6 +212,22 @@ def test_phrases_have_a_size_that_can_be_searched_with() -> None:
     assert "at most 100 characters" in refusal(SearchConfig, include=["x" * 101])
 
 
+@pytest.mark.parametrize(
+    ("control", "message"),
+    [
+        ({}, "wanted: words, or start and end, of the source that the weight is for"),
+        ({"words": "x", "start": 1, "end": 2}, "wanted: words, or start and end"),
+        ({"words": "x", "start": 1}, "wanted: words, or start and end"),
+        ({"end": 1}, "wanted: words, or start and end"),
+        ({"start": 3, "end": 3}, "start is 3, not before 3, where it ends"),
+        ({"words": "x", "steps": (4, 2)}, "steps is 4, not before 2, where it ends"),
+    ],
+)
+def test_attention_is_steered_at_one_place(control: dict[str, Any], message: str) -> None:
+    """Which is not empty."""
+    assert message in refusal(SearchConfig, attention=[{"weight": 0.5, **control}])
+
+
 def test_one_length_only_is_allowed() -> None:
     """Least and greatest may be the same."""
     assert SearchConfig(min_length=5, max_length=5).min_length == 5

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from nmt import SearchConfig, Translator
+from nmt.config import AttentionControl
 from nmt.errors import ModelFolderError
 from nmt.model.mixture import Mixing
 from nmt.model.seq2seq import Seq2Seq
@@ -37,10 +38,11 @@ def other_folder(folder: ModelFolder, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.mark.parametrize("mixing", get_args(Mixing))
 def test_a_model_with_itself_translates_as_alone(tiny_folder: Path, mixing: Mixing) -> None:
-    """Texts, scores and links."""
+    """Texts, scores and links, also where attention is steered."""
     alone, twice = Translator.load(tiny_folder), Translator.load(tiny_folder, tiny_folder, mixing=mixing)
+    search = SEARCH.model_copy(update={"attention": (AttentionControl(words="Tom", weight=3.0),)})
 
-    for one, two in zip(*(t.translate(TEXTS, "en", "de", SEARCH) for t in (alone, twice)), strict=True):
+    for one, two in zip(*(t.translate(TEXTS, "en", "de", search) for t in (alone, twice)), strict=True):
         assert [h.text for h in one.hypotheses] == [h.text for h in two.hypotheses]
         assert [h.score for h in one.hypotheses] == pytest.approx([h.score for h in two.hypotheses], abs=1e-4)
         assert one.hypotheses[0].alignment().pharaoh == two.hypotheses[0].alignment().pharaoh

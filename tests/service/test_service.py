@@ -64,6 +64,21 @@ def test_terms_of_a_glossary_come_with_both_places(client: TestClient) -> None:
     assert all("the house" in translation["text"] for translation in (with_term, without))
 
 
+def test_masked_words_get_no_attention(client: TestClient) -> None:
+    """The alignment shows it; what would leave nothing to see is refused."""
+    attention = [{"start": 4, "end": 8, "weight": 0}]
+    body = ask(client, text="Der Hund schläft.", search={"max_length": 12, "attention": attention})
+    weights = body["translations"][0]["hypotheses"][0]["alignment"]["weights"]
+    everything = {"attention": [{"start": 0, "end": 17, "weight": 0}]}
+    response = client.post(
+        "/translate", json={"text": "Der Hund.", "source": "de", "target": "en", "search": everything}
+    )
+
+    assert all(row[1] == 0 and row[0] > 0 for row in weights)
+    assert response.status_code == 422
+    assert response.json()["field"] == "search.attention"
+
+
 def test_the_service_says_what_the_library_says(client: TestClient, tiny_folder: Path) -> None:
     """The same text, score and alignment as `Translator.translate`."""
     search = SearchConfig(max_length=12, n_best=3)

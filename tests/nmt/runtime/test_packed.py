@@ -50,12 +50,16 @@ def network(**options: object) -> Seq2Seq:
     return Seq2Seq(ModelConfig.read({"source_vocabulary": 50, "target_vocabulary": 50, **SIZES, **options}, "test"))
 
 
-def steps(stepper: ModelStepper, count: int = 6) -> Iterator[Step[ModelState]]:
-    """Steps with pieces at random, of which one drops a sentence and gives the others three rows."""
+def steps(stepper: ModelStepper, count: int = 6, controlled: bool = False) -> Iterator[Step[ModelState]]:
+    """Steps with pieces at random, of which one drops a sentence and gives the others three rows; controlled: with
+    factors at random on the attention, of which some are 0 and some are for none."""
     generator = torch.Generator().manual_seed(2)
     state, pieces = stepper.start(SOURCES), torch.full((3, 1), BEGIN)
     for number in range(count):
-        step = stepper.step(pieces, state)
+        factors = torch.rand(len(pieces), 4, generator=generator) * 5
+        factors[0, 1] = 0
+        control = factors.log() if controlled and number % 3 else None
+        step = stepper.step(pieces, state, control)
         yield step
         state = step.state
         if number == 2:
@@ -64,9 +68,10 @@ def steps(stepper: ModelStepper, count: int = 6) -> Iterator[Step[ModelState]]:
         pieces = torch.randint(4, 50, rows, generator=generator)
 
 
-def largest_difference(model: Seq2Seq, precision: Precision) -> float:
+def largest_difference(model: Seq2Seq, precision: Precision, controlled: bool = False) -> float:
     with torch.inference_mode():
-        pairs = list(zip(steps(ModelStepper(model)), steps(PackedStepper(model, precision)), strict=True))
+        one, two = (steps(own, controlled=controlled) for own in (ModelStepper(model), PackedStepper(model, precision)))
+        pairs = list(zip(one, two, strict=True))
     return max(
         float((getattr(one, name) - getattr(two, name)).abs().max())
         for one, two in pairs
@@ -81,6 +86,31 @@ def test_in_fp32_every_step_is_the_networks(attention: str, wiring: str) -> None
     for extra in EXTRAS:
         model = network(attention=attention, wiring=wiring, **size, **extra)
         assert largest_difference(model, "fp32") < 1e-5, extra
+
+
+@pytest.mark.parametrize(("attention", "wiring"), list(itertools.product(SCORES, WIRINGS)))
+def test_steered_attention_is_the_networks(attention: str, wiring: str) -> None:
+    """Of both steppers, in every step, whether it is steered or not."""
+    size = {"decoder_size": 16} if attention == "dot" else {}
+    for extra in EXTRAS[:2]:
+        model = network(attention=attention, wiring=wiring, **size, **extra)
+        assert largest_difference(model, "fp32", controlled=True) < 1e-5, extra
+
+
+@pytest.mark.parametrize("new", [ModelStepper, PackedStepper])
+def test_steered_weights_are_multiplied_and_sum_to_1(new: type[ModelStepper]) -> None:
+    """Those of padding stay 0, and what the state remembers is not steered."""
+    factors = torch.tensor([[1.0, 3, 0], [0, 1, 1], [2, 1, 0.5]])
+    with torch.inference_mode():
+        stepper, pieces = new(network()), torch.full((3, 1), BEGIN)
+        state = stepper.start(SOURCES)
+        free, steered = stepper.step(pieces, state), stepper.step(pieces, state, factors.log())
+        again = stepper.step(pieces, state)
+    wanted = free.weights * torch.nn.functional.pad(factors, (0, 3), value=1).unsqueeze(1)
+
+    assert torch.allclose(steered.weights, wanted / wanted.sum(dim=-1, keepdim=True), atol=1e-5)
+    assert torch.equal(free.weights, again.weights)
+    assert not torch.allclose(free.log_probs, steered.log_probs)
 
 
 def test_in_int8_every_step_stays_close_to_the_networks() -> None:

@@ -39,8 +39,8 @@ class TableStepper:
         """No pieces yet."""
         return TableState(tuple(map(tuple, sources)), torch.zeros(len(sources), 1, 0, dtype=torch.long))
 
-    def step(self, pieces: Tensor, state: TableState) -> Step[TableState]:
-        """Look up each row."""
+    def step(self, pieces: Tensor, state: TableState, control: Tensor | None = None) -> Step[TableState]:
+        """Look up each row. The pieces do not depend on the attention."""
         history = torch.cat([state.history, pieces.unsqueeze(-1)], dim=-1)
         longest = max(map(len, state.sources))
         rows, attention = [], []
@@ -50,7 +50,11 @@ class TableStepper:
             padded = torch.zeros(len(paths), longest)
             padded[:, : len(source)] = torch.stack([self.weights(source, path) for path in paths])
             attention.append(padded)
-        return Step(torch.stack(rows), torch.stack(attention), TableState(state.sources, history))
+        weights = torch.stack(attention)
+        if control is not None:
+            factors = torch.nn.functional.pad(control, (0, longest - control.size(1))).exp().unsqueeze(1)
+            weights = weights * factors / (weights * factors).sum(dim=-1, keepdim=True)
+        return Step(torch.stack(rows), weights, TableState(state.sources, history))
 
     def select(self, state: TableState, sentences: Tensor, rows: Tensor) -> TableState:
         """Gather rows."""

@@ -36,7 +36,7 @@ class FastTable(TableStepper):
 
     table = torch.randn(64, 7, 7, generator=torch.Generator().manual_seed(1)).log_softmax(-1)
 
-    def step(self, pieces: Tensor, state: TableState) -> Step[TableState]:
+    def step(self, pieces: Tensor, state: TableState, control: Tensor | None = None) -> Step[TableState]:
         """Look up all rows at once."""
         history = torch.cat([state.history, pieces.unsqueeze(-1)], dim=-1)
         lengths = (history != BEGIN).sum(-1)

@@ -1,0 +1,66 @@
+"""From what a request says of attention to what is added to the scores of each sentence."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from nmt.alignment import Unit, overlaps
+from nmt.config import AttentionControl
+from nmt.errors import InputError
+from nmt.search.control import Control, total
+from nmt.search.guides import Guide
+from nmt.text.sentences import Sentence
+from nmt.text.symbols import occurrences
+from nmt.text.tokenizer import Pieces
+
+
+def steered(
+    guides: Sequence[Guide],
+    sentences: Sequence[Sentence],
+    sources: Sequence[Pieces],
+    wanted: Sequence[AttentionControl],
+) -> list[Guide]:
+    """The guides of a text's sentences, with controls of their attention.
+
+    Raises `InputError` for places where the text has no words, and where nothing of a sentence would be left to see.
+    """
+    parts = list(zip(sentences, sources, strict=True))
+    found = [[_control(own, *part) for part in parts] for own in wanted]
+    for number, own in enumerate(wanted):
+        if not own.words and not any(found[number]):
+            raise InputError(
+                f"attention {number} is for the characters {own.start} to {own.end}, where the text has no words",
+                "search.attention",
+            )
+    steering = [tuple(filter(None, own)) for own in zip(*found, strict=True)] or [()] * len(parts)
+    for controls, source in zip(steering, sources, strict=True):
+        _check_left(controls, source)
+    return [replace(guide, controls=controls) for guide, controls in zip(guides, steering, strict=True)]
+
+
+def _control(wanted: AttentionControl, sentence: Sentence, source: Pieces) -> Control | None:
+    """None where the sentence has nothing of it."""
+    if wanted.start is not None and wanted.end is not None:
+        spans = [(wanted.start - sentence.start, wanted.end - sentence.start)]
+    else:
+        spans = occurrences(wanted.words, sentence.text, capital=True)
+    units = [Unit(sentence.text, max(0, start), min(end, len(sentence.text))) for start, end in spans]
+    inside = torch.from_numpy(overlaps(source.spans, units).any(axis=1))
+    if not bool(inside.any()):
+        return None
+    factor = math.log(wanted.weight) if wanted.weight else -math.inf
+    return Control(torch.zeros(len(source)).masked_fill(inside, factor), *wanted.steps)
+
+
+def _check_left(controls: Sequence[Control], source: Pieces) -> None:
+    """Some piece of the text must keep a weight; tag and end of sentence are never masked."""
+    text = torch.tensor([start < end for start, end in source.spans])
+    for step in {control.first for control in controls}:
+        bias = total(controls, step)
+        if bias is not None and bool((bias[text] == -math.inf).all()):
+            raise InputError(
+                f"attention masks all of {source.text[:40]!r} in step {step}; leave a word to look at",
+                "search.attention",
+            )
