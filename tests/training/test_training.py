@@ -17,6 +17,7 @@ from nmt.text.tokenizer import PAD
 from training.averaging import Checkpoints, MovingAverage, around
 from training.batches import Batches
 from training.config import TrainingConfig, read_recipe
+from training.corpus.config import read_corpora
 from training.run_state import Progress, load_state, save_state, write_atomically
 from training.schedule import learning_rate
 from training.trainer import choose_device, choose_precision
@@ -265,7 +266,16 @@ def test_a_missing_recipe_is_explained(tmp_path: Path) -> None:
         read_recipe(tmp_path / "none.toml")
 
 
-@pytest.mark.parametrize("recipe", sorted((Path(__file__).parents[2] / "training/recipes").glob("*.toml")), ids=str)
+RECIPES = Path(__file__).parents[2] / "training" / "recipes"
+
+
+@pytest.mark.parametrize("corpora", sorted(RECIPES.glob("corpora/*.toml")), ids=lambda path: path.stem)
+def test_the_lists_of_corpora_of_the_project_are_valid(corpora: Path) -> None:
+    """They read."""
+    assert read_corpora(corpora).corpora
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
 def test_the_recipes_of_the_project_are_valid(recipe: Path) -> None:
     """They read, and their model settings make a model."""
     config = read_recipe(recipe)
