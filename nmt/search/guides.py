@@ -100,18 +100,17 @@ class Guided:
         extensions compete, where these are to share out the beam.
         """
         missing = self.guide.read("rest", self.states) > 0
-        waiting = bool(missing.any())
-        own = log_probs.argmax(dim=-1) if waiting else missing
+        likeliest = log_probs.argmax(dim=-1)
         after = torch.stack([own.next[at] for own, at in zip(self.guide.automata, self.states, strict=True)])
         hopeless = self._hopeless(after, left)
         log_probs.masked_fill_(hopeless, _IMPOSSIBLE)
         if unguarded is not None:
             stuck = log_probs.amax(dim=-1, keepdim=True) == _IMPOSSIBLE
             log_probs.copy_(unguarded.masked_fill(hopeless, _IMPOSSIBLE).where(stuck, log_probs))
-        if not waiting:
+        if not bool(missing.any()):
             return None
         looking = self.guide.anchors @ weights[:, : self.guide.anchors.size(1)].T > 0
-        due = (own == END) | (looking & self.guide.automata[0].opens[own]) | self.pursuing
+        due = (likeliest == END) | (looking & self.guide.automata[0].opens[likeliest]) | self.pursuing
         self._pursue(log_probs, after, missing & due)
         return None if self.solo else self._banks(after, due)
 
