@@ -53,27 +53,26 @@ class Guidance:
             guides.append(self._guide(source, demand, wishes))
             _check_room(guides[-1], room, "glossary")
             options.append(self._guide(source, demand, [*wishes, *included]))
-        fits = [option.fewest <= room for option, room in zip(options, longest, strict=True)]
-        if included and not any(fits):
-            _check_room(min(options, key=lambda option: option.fewest), max(longest), "include")
         if included:
-            guides[fits.index(True)] = options[fits.index(True)]
+            excess = [max(0, option.fewest - room) for option, room in zip(options, longest, strict=True)]
+            place = excess.index(min(excess))
+            _check_room(options[place], longest[place], "include")
+            guides[place] = options[place]
         return guides
 
     def _guide(self, source: Pieces, demand: Demand, wishes: Sequence[_Wish]) -> Guide:
         """All wishes beside the demand."""
         if not wishes:
             return Guide.anywhere(*([self._automaton(demand)] if demand != Demand() else []))
-        for wish in wishes:
-            alone = replace(demand, prefix="", wanted=wish.phrase)
-            if self._automaton(alone).needed[0] >= FAR:
+        demands = [replace(demand, wanted=wish.phrase, capital=bool(wish.terms)) for wish in wishes]
+        automata = tuple(self._automaton(own) for own in demands)
+        for wish, automaton in zip(wishes, automata, strict=True):
+            if automaton.needed[0] >= FAR:
                 raise InputError(
                     f"{wish.field} has {wish.phrase!r}, which exclude leaves no place for; send one of both",
                     f"search.{wish.field}",
                 )
-        demands = [replace(demand, wanted=wish.phrase, capital=bool(wish.terms)) for wish in wishes]
-        anchors = torch.stack([_anchor(source, wish.terms) for wish in wishes])
-        return Guide(tuple(self._automaton(own) for own in demands), anchors)
+        return Guide(automata, torch.stack([_anchor(source, wish.terms) for wish in wishes]))
 
     def _prefix(self, search: SearchConfig) -> str:
         """As the model begins a text: with a space, which the text loses."""

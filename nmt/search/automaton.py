@@ -13,9 +13,10 @@ from nmt.search.reading import Demand, Reader, State
 from nmt.text.symbols import BYTE, LETTER, OTHER, kind
 from nmt.text.tokenizer import END
 
-DEAD = -1
 FAR = 1 << 20
 """More pieces than any translation has: there is no way."""
+
+_DEAD = -1
 
 Table = NDArray[np.int32]
 
@@ -24,14 +25,14 @@ Table = NDArray[np.int32]
 class Automaton:
     """Reads a translation piece by piece, from state 0.
 
-    next (S, V): the state after a piece, or DEAD if it must not come; END leads back to its own state where the
-    translation may end. And of each state, the last being that which DEAD points at (S + 1,):
+    next (S, V): the state after a piece; END leads back to its own state where the translation may end. The last state
+    is dead: there lead the pieces that must not come. And of each state (S,):
 
-    needed: the fewest pieces after which the translation may end · settled: after which it may, whatever comes then ·
-    rest: the most pieces it takes to be settled, whatever came before; 0 when the wanted phrase stands for good ·
-    lacking: how many pieces of the wanted phrase are still to come, 0 where it stands.
+    needed: the fewest pieces after which the translation may end, in the dead state FAR · settled: after which it may,
+    whatever comes then · rest: the most pieces it takes to be settled, whatever came before; 0 when the wanted phrase
+    stands for good · lacking: how many pieces of the wanted phrase are still to come, 0 where it stands.
 
-    opens (V,): whether a piece begins a word.
+    opens (V,): whether a piece begins a word · most: the largest `settled` of all but the dead state.
     """
 
     next: Tensor
@@ -40,30 +41,31 @@ class Automaton:
     rest: Tensor
     lacking: Tensor
     opens: Tensor
+    most: int
 
     @classmethod
     def of(cls, demand: Demand, trie: "Trie") -> "Automaton":
         """For a demand, over the pieces of a tokenizer. A piece without text may not come."""
         reader = Reader(demand)
         states, steps = _explore(reader)
-        clear = np.array([reader.clear(state) for state in states])
-        stands = np.array([reader.stands(state) for state in states])
-        met = np.array([state.met for state in states])
+        facts = [(reader.clear(s), reader.stands(s), s.met, s.prefix is None, not s.places) for s in states]
+        clear, stands, met, behind, idle = np.array([*facts, (False, False, True, False, False)]).T
+        dead = len(states)
         reached = trie.read(steps, reader.symbols)
-        reached[:, END] = np.where(clear & stands, np.arange(len(states)), DEAD)
+        reached[:, END] = np.where(clear & stands, np.arange(dead + 1), dead)
         needed, settled = _distances(reached, clear & stands, clear & met)
-        behind = np.array([state.prefix is None for state in states]) & ~met
-        idle = behind & np.array([not state.places for state in states])
-        possible = behind & (settled < FAR)
+        reached[(needed >= FAR)[reached]] = dead
+        possible = behind & ~met & (settled < FAR)
         rest = np.where(met, 0, settled[possible].max() if possible.any() else FAR)
-        lacking = np.where(stands, 0, np.minimum(settled, settled[idle].min(initial=FAR)))
+        lacking = np.where(stands, 0, np.minimum(settled, settled[idle & behind & ~met].min(initial=FAR)))
         return cls(
-            torch.from_numpy(reached),
-            _with_dead(needed, FAR),
-            _with_dead(settled, FAR),
-            _with_dead(rest, 0),
-            _with_dead(lacking, FAR),
-            trie.opens,
+            next=torch.from_numpy(reached),
+            needed=torch.from_numpy(needed),
+            settled=torch.from_numpy(settled),
+            rest=torch.from_numpy(rest),
+            lacking=torch.from_numpy(lacking),
+            opens=trie.opens,
+            most=int(settled[:dead].max()),
         )
 
 
@@ -77,8 +79,8 @@ class Trie:
         number = {"": 0, **{own: i for i, own in enumerate(begun, start=1)}}
         self._symbols = sorted({symbol for own in begun for symbol in own})
         place = {symbol: i for i, symbol in enumerate(self._symbols)}
-        self._parent = np.array([number[own[:-1]] for own in begun], dtype=np.int64)
-        self._last = np.array([place[own[-1]] for own in begun], dtype=np.int64)
+        self._parent = np.array([0, *(number[own[:-1]] for own in begun)])
+        self._last = np.array([0, *(place[own[-1]] for own in begun)])
         self._sizes = np.bincount([len(own) for own in begun])[1:]
         self._pieces = np.array([number[piece] for piece in pieces])
 
@@ -87,29 +89,21 @@ class Trie:
         states = len(steps)
         known = {symbol: i for i, symbol in enumerate(symbols)}
         columns = [known.get(symbol, len(known) + kind(symbol)) for symbol in self._symbols]
-        # One state more, the dead one, which all states lead to that say DEAD.
-        table = np.vstack([np.where(steps == DEAD, states, steps), np.full((1, steps.shape[1]), states)])
-        table = np.ascontiguousarray(table.T[columns], dtype=np.int32)
-        reached = np.empty((1 + len(self._parent), states), dtype=np.int32)
-        reached[0] = np.arange(states)
-        begin = 0
+        table = np.ascontiguousarray(steps.T[columns])
+        reached = np.empty((len(self._parent), states), dtype=np.int32)
+        reached[0], begin = np.arange(states), 1
         for size in self._sizes:
             own = slice(begin, begin + size)
-            reached[own.start + 1 : own.stop + 1] = table[self._last[own, None], reached[self._parent[own]]]
+            reached[own] = table[self._last[own, None], reached[self._parent[own]]]
             begin += size
-        reached[0] = states
+        reached[0] = states - 1
         after: Table = reached[self._pieces].T.copy()
-        after[after == states] = DEAD
         return after
 
 
-def _with_dead(values: Table, dead: int) -> Tensor:
-    """Values (S,), and that of the dead state."""
-    return torch.from_numpy(np.append(values, dead))
-
-
 def _explore(reader: Reader) -> tuple[list[State], Table]:
-    """All states that can be reached, and where each symbol leads (S, symbols and three kinds of others)."""
+    """All states that can be reached, and where each symbol leads (S + 1, symbols and kinds of others); the last state
+    is the dead one."""
     symbols = [*((symbol, kind(symbol)) for symbol in reader.symbols), ("", LETTER), ("", OTHER), ("", BYTE)]
     states = {reader.start: 0}
     todo, rows = [reader.start], []
@@ -120,21 +114,21 @@ def _explore(reader: Reader) -> tuple[list[State], Table]:
             if after is not None and after not in states:
                 states[after] = len(states)
                 todo.append(after)
-            row.append(DEAD if after is None else states[after])
+            row.append(_DEAD if after is None else states[after])
         rows.append(row)
-    return todo, np.array(rows, dtype=np.int32)
+    steps = np.array([*rows, [_DEAD] * len(symbols)], dtype=np.int32)
+    return todo, np.where(steps == _DEAD, len(todo), steps).astype(np.int32)
 
 
 def _distances(reached: Table, *goals: NDArray[np.bool_]) -> list[Table]:
     """For each goal (S,): the fewest pieces from each state to it, or FAR."""
-    states = len(reached)
-    leads = np.zeros((states, states + 1), dtype=np.bool_)
-    leads[np.arange(states)[:, None], reached] = True
+    leads = np.zeros((len(reached), len(reached)), dtype=np.bool_)
+    leads[np.arange(len(reached))[:, None], reached] = True
     distances = []
     for goal in goals:
         distance, frontier = np.where(goal, 0, FAR).astype(np.int32), goal
         for pieces in itertools.count(1):
-            frontier = leads[:, :states][:, frontier].any(axis=1) & (distance == FAR)
+            frontier = leads[:, frontier].any(axis=1) & (distance == FAR)
             if not frontier.any():
                 break
             distance[frontier] = pieces

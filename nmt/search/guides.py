@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nmt.config import SearchConfig
-from nmt.search.automaton import DEAD, FAR, Automaton
+from nmt.search.automaton import FAR, Automaton
 from nmt.search.choice import Banks
 from nmt.search.control import Control
 from nmt.search.stepper import State, Step
@@ -52,7 +52,8 @@ class Guide:
 
     def read(self, name: str, states: Tensor) -> Tensor:
         """What the automata know of their states (automata, ...)."""
-        return torch.stack([getattr(own, name)[at] for own, at in zip(self.automata, states, strict=True)])
+        known = zip(self.automata, states, strict=True)
+        return torch.stack([getattr(own, name).index_select(0, at.flatten()).view(at.shape) for own, at in known])
 
 
 FREE = Guide.anywhere()
@@ -85,32 +86,43 @@ class Guided:
         return Guided(self.guide, self.solo, states, pursuing)
 
     def follow(self, parents: Tensor, pieces: Tensor) -> None:
-        """Each row becomes its parent (K,), extended by its piece (K,). Rows that are empty may go anywhere."""
+        """Each row becomes its parent (K,), extended by its piece (K,)."""
         states = zip(self.guide.automata, self.states[:, parents], strict=True)
-        self.states = torch.stack([own.next[before, pieces] for own, before in states]).clamp(min=0).long()
+        self.states = torch.stack([own.next[before, pieces] for own, before in states]).long()
         self.pursuing = self.pursuing[:, parents]
 
-    def filter(self, log_probs: Tensor, unguarded: Tensor, weights: Tensor, left: int) -> tuple[Tensor, Tensor | None]:
-        """log_probs (K, V), with -inf for pieces after which the `left` that may still come before the end are too few.
+    def filter(self, log_probs: Tensor, unguarded: Tensor | None, weights: Tensor, left: int) -> Tensor | None:
+        """log_probs (K, V), overwritten: -inf for pieces after which the `left` that may still come before the end are
+        too few.
 
-        unguarded (K, V): log_probs before weaker filters, for rows of which these left nothing that the guide allows ·
-        weights (K, S): the attention behind this step. Also the banks (K, V) in which the extensions compete, where
-        these are to share out the beam.
+        unguarded (K, V): log_probs before weaker filters, if there were any, for rows of which these left nothing that
+        the guide allows · weights (K, S): the attention behind this step. Returns the banks (K, V) in which the
+        extensions compete, where these are to share out the beam.
         """
-        after = self.guide.read("next", self.states)
-        hopeless = self.guide.bound(after) > left
-        hopeless[:, END] = (after[:, :, END] == DEAD).any(dim=0)
-        allowed = log_probs.masked_fill(hopeless, _IMPOSSIBLE)
-        stuck = allowed.amax(dim=-1, keepdim=True) == _IMPOSSIBLE
-        if bool(stuck.any()):
-            allowed = unguarded.masked_fill(hopeless, _IMPOSSIBLE).where(stuck, allowed)
         missing = self.guide.read("rest", self.states) > 0
+        likeliest = log_probs.argmax(dim=-1)
+        after = torch.stack([own.next[at] for own, at in zip(self.guide.automata, self.states, strict=True)])
+        hopeless = self._hopeless(after, left)
+        log_probs.masked_fill_(hopeless, _IMPOSSIBLE)
+        if unguarded is not None:
+            stuck = log_probs.amax(dim=-1, keepdim=True) == _IMPOSSIBLE
+            log_probs.copy_(unguarded.masked_fill(hopeless, _IMPOSSIBLE).where(stuck, log_probs))
         if not bool(missing.any()):
-            return allowed, None
-        own = log_probs.argmax(dim=-1)
+            return None
         looking = self.guide.anchors @ weights[:, : self.guide.anchors.size(1)].T > 0
-        due = (own == END) | (looking & self.guide.automata[0].opens[own]) | self.pursuing
-        return self._pursue(allowed, after, missing & due), None if self.solo else self._banks(after, due)
+        due = (likeliest == END) | (looking & self.guide.automata[0].opens[likeliest]) | self.pursuing
+        self._pursue(log_probs, after, missing & due)
+        return None if self.solo else self._banks(after, due)
+
+    def _hopeless(self, after: Tensor, left: int) -> Tensor:
+        """(K, V): where the states (automata, K, V) are too far from an end."""
+        dead = [at == len(own.needed) - 1 for own, at in zip(self.guide.automata, after, strict=True)]
+        hopeless = torch.stack(dead).any(dim=0)
+        if left < sum(own.most for own in self.guide.automata):
+            ends = hopeless[:, END].clone()
+            hopeless = self.guide.bound(after) > left
+            hopeless[:, END] = ends
+        return hopeless
 
     def _banks(self, after: Tensor, due: Tensor) -> Tensor:
         """(K, V): how many pieces of the phrases are still to come after each extension.
@@ -124,17 +136,20 @@ class Guided:
         shared[:, END] = 0
         return shared
 
-    def _pursue(self, allowed: Tensor, after: Tensor, due: Tensor) -> Tensor:
+    def _pursue(self, log_probs: Tensor, after: Tensor, due: Tensor) -> None:
         """In rows where phrases are due (automata, K), only pieces that bring the nearest of them nearer."""
+        self.pursuing = due
+        if not bool(due.any()):
+            return
         settled = self.guide.read("settled", after)
-        settled[:, :, END] = settled[:, :, END].where(after[:, :, END] == DEAD, 0)
-        nearest = settled.masked_fill(allowed == _IMPOSSIBLE, FAR).amin(dim=-1)
+        settled[:, :, END] = settled[:, :, END].where(log_probs[:, END] == _IMPOSSIBLE, 0)
+        nearest = settled.masked_fill(log_probs == _IMPOSSIBLE, FAR).amin(dim=-1)
         due = due & (nearest < self.guide.read("settled", self.states))
         steps, chosen = nearest.masked_fill(~due, FAR).min(dim=0)
         pursued = due & (torch.arange(len(due)).unsqueeze(1) == chosen)
         self.pursuing = pursued & (steps > 0)
-        detours = settled[chosen, torch.arange(len(allowed))] > steps.unsqueeze(1)
-        return allowed.masked_fill(detours & pursued.any(dim=0).unsqueeze(1), _IMPOSSIBLE)
+        detours = settled[chosen, torch.arange(len(log_probs))] > steps.unsqueeze(1)
+        log_probs.masked_fill_(detours & pursued.any(dim=0).unsqueeze(1), _IMPOSSIBLE)
 
 
 @dataclass(slots=True)
@@ -164,8 +179,8 @@ class Guides:
         banks = {}
         for number, own in enumerate(self.sentences):
             if own:
-                said = log_probs[number], step.log_probs[number], step.weights[number]
-                log_probs[number], shared = own.filter(*said, int(left[number]))
+                unguarded = None if log_probs is step.log_probs else step.log_probs[number]
+                shared = own.filter(log_probs[number], unguarded, step.weights[number], int(left[number]))
                 if shared is not None:
                     banks[number] = shared
         return banks

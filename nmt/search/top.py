@@ -1,5 +1,7 @@
 """The best extensions of a sentence's rows, without sorting all of them."""
 
+import itertools
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -36,17 +38,16 @@ def allocate(log_probs: Tensor, totals: Tensor, bank: Tensor) -> tuple[Tensor, T
     the farthest has the second, so that it can still begin where it fits better; then the others, the nearer first.
     """
     rows, sums, bank = len(totals), (totals.unsqueeze(-1) + log_probs).flatten(), bank.flatten()
-    possible = (sums > float("-inf")).nonzero().squeeze(1)
-    sums_left, bank_left = sums[possible], bank[possible]
-    numbers = torch.bincount(bank_left).nonzero().squeeze(1).tolist()
-    turns = []
-    for order, number in enumerate([*numbers[:1], *numbers[:0:-1][:1], *numbers[1:-1]]):
-        own = (bank_left == number).nonzero().squeeze(1)
-        best = own[sums_left[own].topk(min(rows, len(own))).indices]
-        turns += [(turn, order, place) for turn, place in enumerate(possible[best].tolist())]
-    chosen = torch.tensor([place for _, _, place in sorted(turns)[:rows]], dtype=torch.long)
+    possible = sums > float("-inf")
+    ranked = []
+    for number in torch.bincount(bank).nonzero().squeeze(1).tolist():
+        own = ((bank == number) & possible).nonzero().squeeze(1)
+        best = sums.index_select(0, own).topk(min(rows, len(own))).indices
+        ranked += [own[best].tolist()] if len(own) else []
+    turns = itertools.zip_longest(*ranked[:1], *ranked[:0:-1][:1], *ranked[1:-1])
+    chosen = [place for turn in turns for place in turn if place is not None][:rows]
     beyond = rows - len(chosen)
-    return functional.pad(sums[chosen], (0, beyond), value=float("-inf")), functional.pad(chosen, (0, beyond))
+    return functional.pad(sums[chosen], (0, beyond), value=float("-inf")), torch.tensor(chosen + [0] * beyond)
 
 
 def _block_maxima(log_probs: Tensor) -> Tensor:

@@ -153,6 +153,13 @@ def test_what_cannot_be_is_refused(translator: Translator, options: dict[str, ob
         translator.translate(["Der Hund."], "en", "de", SearchConfig.model_validate(options))
 
 
+def test_where_no_sentence_has_room_the_error_is_about_the_one_that_comes_nearest(translator: Translator) -> None:
+    """One may have the room for it that another lacks, but not together with the prefix."""
+    search = SearchConfig(prefix="the house the dog", include=("Tom knows why",), max_length_ratio=1)
+    with pytest.raises(InputError, match=r"include takes up to \d+ pieces, .* may have 16;"):
+        translator.translate(["Der Hund im Haus. Tom."], "en", "de", search)
+
+
 def test_where_nothing_is_left_to_say_the_error_says_so(translator: Translator) -> None:
     """Whatever the reason."""
     job = translator.plan("Der Hund.", "en", "de", SearchConfig())

@@ -24,5 +24,5 @@ def says(text: str, phrase: str, any_case: bool = True) -> bool:
 def accepts(automaton: Automaton, pieces: Sequence[int]) -> bool:
     state = 0
     for piece in (*pieces, END):
-        state = int(automaton.next[state, piece]) if state >= 0 else state
-    return state >= 0
+        state = int(automaton.next[state, piece])
+    return state < len(automaton.next) - 1

@@ -195,7 +195,7 @@ def greedy(source: list[int], guide: Guide) -> list[int]:
         options = {
             piece: 0 if piece == END else int(automaton.settled[to])
             for piece, to in after.items()
-            if to >= 0 and (piece == END or automaton.needed[to] <= 19 - len(pieces))
+            if to < len(automaton.next) - 1 and (piece == END or automaton.needed[to] <= 19 - len(pieces))
         }
         nearest = min(options.values())
         writing = bool(automaton.rest[state] > 0 and (writing or opens) and nearest < automaton.settled[state])
