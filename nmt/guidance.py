@@ -17,6 +17,9 @@ from nmt.search.guides import Guide
 from nmt.search.reading import Demand
 from nmt.text.tokenizer import Pieces, Tokenizer
 
+_MOST_READ = 10_000
+"""Characters that the automata of a text may read: some seconds of work."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
@@ -44,6 +47,7 @@ class Guidance:
         """Of each sentence of a text, which begins as its first sentence does, and includes what it must in the first
         one that has room for all of it."""
         excluded = tuple(sorted(set(self._normalized(search.exclude, "exclude"))))
+        _check_size(terms, sum(map(len, (search.prefix, *excluded))))
         included = [_Wish(own, "include") for own in dict.fromkeys(self._normalized(search.include, "include"))]
         guides, options, longest = [], [], [search.lengths(len(source))[1] for source in sources]
         for number, (source, room) in enumerate(zip(sources, longest, strict=True)):
@@ -107,6 +111,17 @@ def _anchor(source: Pieces, terms: Sequence[Term]) -> Tensor:
     own = overlaps(source.spans, [Unit(term.source, term.start, term.end) for term in terms]).any(axis=1)
     starts, ends = np.array(source.spans).T
     return torch.from_numpy(np.where(starts == ends, 0, np.where(own, 1, -1)).astype(np.float32))
+
+
+def _check_size(terms: Sequence[Sequence[Term]], characters: int) -> None:
+    """Each term has an automaton, which reads all those characters as well."""
+    count = len({term.target for own in terms for term in own})
+    if count * characters > _MOST_READ:
+        raise InputError(
+            f"the text has {count} terms of the glossary, and prefix and exclude have {characters} characters, which "
+            "is too much together; send less text, or less of one of them",
+            "search.glossary",
+        )
 
 
 def _check_prefix(guide: Guide, prefix: str, longest: int) -> None:

@@ -1,5 +1,6 @@
 """The automata of the running batch: which pieces they let each row take, and which rows they keep alive."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from nmt.search.stepper import State, Step
 from nmt.text.tokenizer import END
 
 _IMPOSSIBLE = float("-inf")
+_LIKELY_ENOUGH = math.log(0.01)
+"""Of the likeliest piece: then a row that cannot wait for a better place in a beam begins a phrase."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +114,8 @@ class Guided:
             return None
         looking = self.guide.anchors @ weights[:, : self.guide.anchors.size(1)].T > 0
         due = (likeliest == END) | (looking & self.guide.automata[0].opens[likeliest]) | self.pursuing
+        if self.solo:
+            due |= self._inviting(log_probs, after)
         self._pursue(log_probs, after, missing & due)
         return None if self.solo else self._banks(after, due)
 
@@ -135,6 +140,13 @@ class Guided:
         shared = before.unsqueeze(2).where(early.unsqueeze(2), banks).sum(dim=0)
         shared[:, END] = 0
         return shared
+
+    def _inviting(self, log_probs: Tensor, after: Tensor) -> Tensor:
+        """(automata, K): where a phrase that may stand anywhere can go on with a piece that is likely enough."""
+        nearer = self.guide.read("settled", after) < self.guide.read("settled", self.states).unsqueeze(2)
+        best = log_probs.masked_fill(~nearer, _IMPOSSIBLE).amax(dim=-1)
+        anywhere = ~self.guide.anchors.any(dim=1, keepdim=True)
+        return anywhere & (best > log_probs.amax(dim=-1) + _LIKELY_ENOUGH)
 
     def _pursue(self, log_probs: Tensor, after: Tensor, due: Tensor) -> None:
         """In rows where phrases are due (automata, K), only pieces that bring the nearest of them nearer."""

@@ -160,6 +160,14 @@ def test_where_no_sentence_has_room_the_error_is_about_the_one_that_comes_neares
         translator.translate(["Der Hund im Haus. Tom."], "en", "de", search)
 
 
+def test_what_would_take_too_long_is_refused(translator: Translator) -> None:
+    """Many terms beside many exclusions."""
+    glossary = {f"W{number}": f"V{number}" for number in range(40)}
+    search = SearchConfig(glossary=glossary, exclude=tuple(f"an exclusion {number}" for number in range(20)))
+    with pytest.raises(InputError, match=r"has 40 terms of the glossary, and prefix and exclude have \d+ char"):
+        translator.translate([" ".join(glossary)], "en", "de", search)
+
+
 def test_where_nothing_is_left_to_say_the_error_says_so(translator: Translator) -> None:
     """Whatever the reason."""
     job = translator.plan("Der Hund.", "en", "de", SearchConfig())

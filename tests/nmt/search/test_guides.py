@@ -1,6 +1,7 @@
 """What a translation must begin with, have in it and not say: for every way to search, against all texts there are."""
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -174,10 +175,16 @@ def all_that_satisfy(prefix: str, wanted: str, excluded: str) -> list[tuple[int,
     ]
 
 
-@given(source=st.lists(st.integers(4, 6), min_size=2, max_size=3).map(lambda ids: [*ids, END]), wanted=words)
-def test_greedy_search_writes_a_term_when_it_looks_at_it(source: list[int], wanted: str) -> None:
-    """At the start of the next word, or where it would end, and nothing else until the term stands."""
-    guide = Guide((reads(wanted=wanted),), torch.tensor([[1.0, *[-1.0] * (len(source) - 2), 0.0]]))
+@given(
+    source=st.lists(st.integers(4, 6), min_size=2, max_size=3).map(lambda ids: [*ids, END]),
+    wanted=words,
+    term=st.booleans(),
+)
+def test_greedy_search_writes_a_phrase_where_it_looks_at_its_term(source: list[int], wanted: str, term: bool) -> None:
+    """At the start of the next word, or where it would end, and nothing else until it stands; what is no term, where it
+    may begin with a piece that is likely enough."""
+    anchors = torch.tensor([[1.0, *[-1.0] * (len(source) - 2), 0.0]])
+    guide = Guide((reads(wanted=wanted),), anchors * term)
     config = SearchConfig(method="greedy", max_length=20)
     found = search_all(STEPPER, [source], config, guides=[guide])[0][0]
 
@@ -190,7 +197,6 @@ def greedy(source: list[int], guide: Guide) -> list[int]:
     while END not in pieces:
         log_probs, weights = STEPPER.log_probs(source, pieces), STEPPER.weights(source, pieces)
         free = int(log_probs.argmax())
-        opens = free == END or (2 * weights[0] > weights[:-1].sum() and PIECES[free][:1] in ("", " "))
         after = {piece: int(automaton.next[state, piece]) for piece in range(END, VOCABULARY)}
         options = {
             piece: 0 if piece == END else int(automaton.settled[to])
@@ -198,6 +204,10 @@ def greedy(source: list[int], guide: Guide) -> list[int]:
             if to < len(automaton.next) - 1 and (piece == END or automaton.needed[to] <= 19 - len(pieces))
         }
         nearest = min(options.values())
+        looks = 2 * weights[0] > weights[:-1].sum() and PIECES[free][:1] in ("", " ")
+        nearer = [float(log_probs[p]) for p in options if p != END and options[p] < automaton.settled[state]]
+        likely = bool(nearer) and max(nearer) > max(float(log_probs[p]) for p in options) + math.log(0.01)
+        opens = free == END or (looks if guide.anchors.any() else likely)
         writing = bool(automaton.rest[state] > 0 and (writing or opens) and nearest < automaton.settled[state])
         chosen = [piece for piece, settled in options.items() if not writing or settled == nearest]
         pieces.append(max(chosen, key=lambda piece: float(log_probs[piece])))
