@@ -54,10 +54,9 @@ class Beams(Rows):
             torch.tensor([longest for _, longest in limits]),
         )
 
-    @property
-    def left(self) -> Tensor:
-        """(B,): pieces that may still come after the next one, the end of sentence not among them."""
-        return (self.longest - self.length - 1).clamp(min=0)
+    def left(self, sentence: int) -> int:
+        """Pieces that may still come after the next one, the end of sentence not among them."""
+        return max(0, int(self.longest[sentence] - self.length[sentence]) - 1)
 
     def advance(self, log_probs: Tensor, choice: Choice, banks: Banks) -> Tensor:
         """Extend the rows by one piece each, in place: log_probs (B, K, V) of the next, which are overwritten.

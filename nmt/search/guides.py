@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from nmt.config import SearchConfig
 from nmt.search.automaton import FAR, Automaton
+from nmt.search.beam import Beams
 from nmt.search.choice import Banks
 from nmt.search.control import Control
 from nmt.search.stepper import State, Step
@@ -185,14 +186,14 @@ class Guides:
         """The sentences of both."""
         return Guides(self.sentences + other.sentences)
 
-    def filter(self, log_probs: Tensor, step: Step[State], left: Tensor) -> Banks:
-        """log_probs (B, K, V), what weaker filters made of those of the step, are overwritten as `Guided.filter` says,
-        with left (B,). Returns the banks, by sentence."""
+    def filter(self, log_probs: Tensor, step: Step[State], beams: Beams) -> Banks:
+        """log_probs (B, K, V), what weaker filters made of those of the step, are overwritten as `Guided.filter` says.
+        Returns the banks, by sentence."""
         banks = {}
         for number, own in enumerate(self.sentences):
             if own:
                 unguarded = None if log_probs is step.log_probs else step.log_probs[number]
-                shared = own.filter(log_probs[number], unguarded, step.weights[number], int(left[number]))
+                shared = own.filter(log_probs[number], unguarded, step.weights[number], beams.left(number))
                 if shared is not None:
                     banks[number] = shared
         return banks

@@ -73,7 +73,7 @@ class Pool(Generic[State]):
         control = together([sentence.guide.controls for sentence in self.sentences], self.beams.length)
         step = self.stepper.step(self.beams.pieces, self.state, control)
         log_probs = self.repetition.filter(step.log_probs)
-        banks = self.guides.filter(log_probs, step, self.beams.left)
+        banks = self.guides.filter(log_probs, step, self.beams)
         parents = self.beams.advance(log_probs, self.choice, banks)
         self.repetition.follow(parents, self.beams.pieces)
         self.guides.follow(parents, self.beams.pieces)
