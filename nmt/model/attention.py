@@ -9,6 +9,11 @@ from nmt.config import ModelConfig
 from nmt.model.encoder import Memory
 
 
+def score_bias(mask: Tensor) -> Tensor:
+    """mask (B, S), True where a piece is → what is added to the scores: 0 there, and -inf elsewhere."""
+    return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, -math.inf)
+
+
 class Attention(nn.Module):
     """Mix the memory, weighting each position by how well it fits the query; one class, six scores.
 
@@ -38,8 +43,7 @@ class Attention(nn.Module):
 
     def memory(self, values: Tensor, mask: Tensor) -> Memory:
         """values (B, S, M), mask (B, S). Projects the keys, once a sentence."""
-        bias = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, -math.inf)
-        return Memory(values, self.key(values), bias)
+        return Memory(values, self.key(values), score_bias(mask))
 
     def forward(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """query (B, T, H): any number of queries a sentence, which do not see each other.

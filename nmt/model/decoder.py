@@ -58,9 +58,12 @@ class Decoder(nn.Module):
 
     def start(self, summary: Tensor) -> DecoderState:
         """The first state, K = 1, from the encoder's summary (B, M)."""
-        states = torch.tanh(self.bridge(summary)).view(len(summary), 2, self.depth, 1, -1)
-        hidden, cell = states.permute(1, 2, 0, 3, 4)
-        return DecoderState(hidden, cell, summary.new_zeros(len(summary), 1, self.readout.out_features))
+        return self.first_state(torch.tanh(self.bridge(summary)))
+
+    def first_state(self, states: Tensor) -> DecoderState:
+        """From states (B, 2 · depth · H): hidden and cell of each layer."""
+        hidden, cell = states.view(len(states), 2, self.depth, 1, -1).permute(1, 2, 0, 3, 4)
+        return DecoderState(hidden, cell, states.new_zeros(len(states), 1, self.readout.out_features))
 
     def forward(self, embedded: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor]:
         """Teacher forcing: embedded (B, T, E) are the right pieces, each seen one step before it is asked for.

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from nmt.model.attention import score_bias
 from nmt.model.decoder import DecoderState
 from nmt.model.encoder import Memory
 from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime.encoder_graph import encoder_graph
 from nmt.runtime.graph import run
 from nmt.runtime.products import Precision
-from nmt.runtime.step_graph import StepGraph, packed_keys, piece_table
+from nmt.runtime.step_graph import StepGraph, piece_table
 from nmt.runtime.stepper import ModelState, ModelStepper, controlled
 from nmt.search.stepper import Step
 from nmt.text.tokenizer import PAD
@@ -31,29 +31,20 @@ class PackedStepper(ModelStepper):
         self.precision = precision
         with torch.inference_mode():
             self._table = piece_table(model)
-            # The LSTM of ONNX cannot normalize gates: such an encoder runs by torch.
-            self._encoder = None if model.config.gate_norm else encoder_graph(model.encoder).session()
+            self._encoder = encoder_graph(model, precision).session()
             self._step = StepGraph(model, precision).graph.session()
 
     def start(self, sources: Sequence[Sequence[int]]) -> ModelState:
         """Encode the sources, padded to the longest."""
         model, lengths = self.model, torch.tensor([len(source) for source in sources])
         pieces = pad_sequence([torch.tensor(source) for source in sources], batch_first=True, padding_value=PAD)
-        embedded = functional.embedding(pieces, model.source_embedding.weight) * math.sqrt(model.config.embedding_size)
-        values, summary = self._encode(embedded, lengths)
-        attention = model.decoder.attention
-        memory = attention.memory(values, torch.arange(pieces.size(1)) < lengths.unsqueeze(1))
-        decoder = model.decoder.start(summary)
-        return ModelState(Memory(values, packed_keys(attention, memory.keys), memory.bias), decoder)
-
-    def _encode(self, embedded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """What `Encoder` makes of embedded pieces (B, S, E) and lengths (B,)."""
-        encoder = self.model.encoder
-        if self._encoder is None:
-            encoded: tuple[Tensor, Tensor] = encoder(embedded, lengths)
-            return encoded
-        (values,) = run(self._encoder, {"embedded": embedded, "lengths": lengths.int()})
-        return values, encoder.summary(values, lengths)
+        inputs = model.source_embedding(pieces) * math.sqrt(model.config.embedding_size)
+        name = "embedded"
+        if model.config.gate_norm:
+            inputs, name = model.encoder(inputs, lengths)[0], "values"
+        values, keys, states = run(self._encoder, {name: inputs, "lengths": lengths})
+        bias = score_bias(torch.arange(pieces.size(1)) < lengths.unsqueeze(1))
+        return ModelState(Memory(values, keys, bias), model.decoder.first_state(states))
 
     def step(self, pieces: Tensor, state: ModelState, control: Tensor | None = None) -> Step[ModelState]:
         """One piece a row."""

@@ -127,11 +127,11 @@ class StepGraph:
         g, attention = self.graph, self._model.decoder.attention
         size = self._config.decoder_size
         if isinstance(attention.query, nn.Linear):
-            weight = attention.query.weight * (2 if _has_tanh(attention) else 1)
+            weight = attention.query.weight * (2 if has_tanh(attention) else 1)
             query, size = product(g, query, weight, None, self._states), len(weight)
-        if _has_tanh(attention):
-            exponential = g("Exp", g("Clip", query, g.constant(-2 * _LARGEST), g.constant(2 * _LARGEST)))
-            queries = g("Unsqueeze", g("Reshape", exponential, self._shape([], size)), g.constant([2]))
+        if has_tanh(attention):
+            queries = g("Reshape", exponential(g, query), self._shape([], size))
+            queries = g("Unsqueeze", queries, g.constant([2]))
             pairs = g("Mul", queries, g("Unsqueeze", self._keys, g.constant([1])))
             halves = g("Reciprocal", g("Add", pairs, g.constant(1.0)))
             energy = _block_diagonal(cast(Tensor, attention.energy).view(attention.heads, -1))
@@ -181,12 +181,14 @@ class StepGraph:
         return g("Concat", *first, self._rows, g.constant([after]), axis=0)
 
 
-def packed_keys(attention: Attention, keys: Tensor) -> Tensor:
-    """The projected keys (B, S, A) as the graph wants them."""
-    return _exponential(2 * keys) if _has_tanh(attention) else keys
+def exponential(graph: Graph, projected: str) -> str:
+    """e²ˣ of twice the projected queries or keys, finite and never zero."""
+    limits = graph.constant(-2 * _LARGEST), graph.constant(2 * _LARGEST)
+    return graph("Exp", graph("Clip", projected, *limits))
 
 
-def _has_tanh(attention: Attention) -> bool:
+def has_tanh(attention: Attention) -> bool:
+    """Whether the score is a weighted sum of tanh(query + key)."""
     return hasattr(attention, "energy")
 
 
@@ -200,11 +202,6 @@ def piece_table(model: Seq2Seq) -> Tensor:
 def _block_diagonal(parts: Tensor) -> Tensor:
     """(N, A) → (N · A, N): part n in the nth block of its column n."""
     return (torch.eye(len(parts)).unsqueeze(1) * parts.unsqueeze(2)).flatten(0, 1)
-
-
-def _exponential(projected: Tensor) -> Tensor:
-    """e²ˣ of twice the projections, finite and never zero; in place."""
-    return projected.clamp_(-2 * _LARGEST, 2 * _LARGEST).exp_()
 
 
 def _weight(layer: LSTMLayer, skipped: int = 0) -> Tensor:

@@ -77,7 +77,9 @@ class Pool(Generic[State]):
         parents = self.beams.advance(log_probs, self.choice, banks)
         self.repetition.follow(parents, self.beams.pieces)
         self.guides.follow(parents, self.beams.pieces)
-        self.state = self.stepper.select(step.state, torch.arange(len(self.sentences)), parents)
+        self.state = step.state
+        if self.rows > 1:  # a row that is alone is its own parent
+            self.state = self.stepper.select(step.state, torch.arange(len(self.sentences)), parents)
         return parents, step.weights
 
     def select(self, places: list[int], rows: int) -> "Pool[State]":
