@@ -165,7 +165,7 @@ class TensorBoard:
         for layer, share in result.saturation.items():
             self._writer.add_scalar(f"gates/{layer}", share, progress.update)
         for direction, samples in result.samples.items():
-            for sample in samples[:1]:
+            for sample in [own for own in samples if own.alignment.target][:1]:  # one that says anything
                 self._writer.add_figure(f"attention/{direction}", attention_figure(sample.alignment), progress.update)
         self._window.reset()
 
