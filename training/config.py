@@ -35,6 +35,9 @@ class FineTune(Config):
     """Starting from a model that is there. `[model]` then changes the settings of that model, such as its dropout."""
 
     model: Path = Field(description="a model folder; prepare the data with --tokenizer and the same folder")
+    other_pieces: bool = Field(
+        False, description="the data may be cut into other pieces, of other languages; see training.transfer"
+    )
     guard: dict[str, Path] = Field(
         default_factory=dict, description="test sets (TSV) by direction, such as en-de, that it must still translate"
     )

@@ -1,8 +1,10 @@
 """Fine-tuning: from the weights of a model folder, and without forgetting what that model could do."""
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import torch
+from torch import Tensor
 
 from nmt.config import ModelConfig
 from nmt.errors import ConfigError, TrainingError
@@ -13,6 +15,7 @@ from nmt.text.tokenizer import Tokenizer
 from nmt.translator import Translator
 from training.config import FineTune, TrainingConfig, Validation
 from training.evaluate import read_test_set
+from training.transfer import transferred
 from training.validation import Lost, nothing_lost, spread
 
 
@@ -21,29 +24,36 @@ def initial_model(config: TrainingConfig, tokenizer: Tokenizer) -> Seq2Seq:
     if config.fine_tune is None:
         return Seq2Seq(config.model_config_for(tokenizer))
     folder = ModelFolder.load(config.fine_tune.model)
+    weights: Mapping[str, Tensor] = folder.weights
     if not folder.tokenizer.equals(tokenizer):
-        raise TrainingError(
-            f"{config.data} was cut into other pieces than {folder.path} knows; prepare it again with "
-            f"--tokenizer {folder.path}"
-        )
-    shape = {**folder.description.model.model_dump(), **config.model}
+        if not config.fine_tune.other_pieces:
+            raise TrainingError(
+                f"{config.data} was cut into other pieces than {folder.path} knows; prepare it again with "
+                f"--tokenizer {folder.path}, or let the model learn these with fine_tune.other_pieces = true"
+            )
+        weights = transferred(weights, folder.tokenizer, tokenizer)
+    sizes = {"source_vocabulary": tokenizer.source_vocabulary, "target_vocabulary": tokenizer.target_vocabulary}
+    shape = {**folder.description.model.model_dump(), **config.model, **sizes}
     model = Seq2Seq(ModelConfig.read(shape, where="[model]"))
-    model.load_weights(folder.weights)
+    model.load_weights(weights)
     return model
 
 
-def guarded(config: TrainingConfig, validation: Validation) -> Lost:
+def guarded(config: TrainingConfig, tokenizer: Tokenizer, validation: Validation) -> Lost:
     """What measures the loss that the recipe's guard is about, on as many sentences as a validation takes."""
     if config.fine_tune is None or not config.fine_tune.guard:
         return nothing_lost
-    return Guard(config.fine_tune, validation).lost
+    return Guard(config.fine_tune, tokenizer, validation).lost
 
 
 class Guard:
-    """Sentences that a model could translate before it is fine-tuned, and how much worse it becomes at them."""
+    """Sentences that a model could translate before it is fine-tuned, and how much worse it becomes at them.
 
-    def __init__(self, config: FineTune, validation: Validation) -> None:
-        self._original, self._validation = ModelFolder.load(config.model), validation
+    `tokenizer`: that of the run, whose pieces may be others than the model had.
+    """
+
+    def __init__(self, config: FineTune, tokenizer: Tokenizer, validation: Validation) -> None:
+        self._original, self._validation, self._tokenizer = ModelFolder.load(config.model), validation, tokenizer
         known = {"-".join(direction): direction for direction in self._original.description.directions}
         if unknown := sorted(config.guard.keys() - known.keys()):
             raise ConfigError(
@@ -54,16 +64,16 @@ class Guard:
 
     def lost(self, model: Seq2Seq) -> dict[str, float]:
         """BLEU by direction that this model has less than the original; negative where it has more."""
-        now = self._scores(model)
+        now = self._scores(model, self._tokenizer)
         return {name: score - now[name] for name, score in self._before.items()}
 
     @cached_property
     def _before(self) -> dict[str, float]:
         with torch.random.fork_rng(devices=[]):  # building a network draws random numbers; those of the run must stay
-            return self._scores(self._original.build())
+            return self._scores(self._original.build(), self._original.tokenizer)
 
-    def _scores(self, model: Seq2Seq) -> dict[str, float]:
-        translator = Translator([model], self._original.tokenizer, list(self._sets))
+    def _scores(self, model: Seq2Seq, tokenizer: Tokenizer) -> dict[str, float]:
+        translator = Translator([model], tokenizer, list(self._sets))
         scores = {}
         for (source, target), rows in self._sets.items():
             found = translator.translate([text for text, _ in rows], target, source, self._validation.search)

@@ -92,7 +92,7 @@ def run_training(config: TrainingConfig, name: str, folder: Path, *, watch: bool
             return Outcome(Progress(), interrupted=True)
         torch.manual_seed(config.seed)
         model = initial_model(config, data.tokenizer)
-        validator = data.validator(config.validation, lost=guarded(config, config.validation))
+        validator = data.validator(config.validation, lost=guarded(config, data.tokenizer, config.validation))
         loggers, objective = _loggers(config, folder, watch), Objective(config, data.tokenizer)
         trainer = Trainer(config, model, data.batches, validator, folder, loggers, objective)
         progress = trainer.run(stop)
@@ -171,7 +171,7 @@ def _choose(config: TrainingConfig, trainer: Trainer, data: _Data) -> _Choice:
     if len(nearest) > 1:
         candidates[f"mean of updates {', '.join(map(str, nearest))}"] = checkpoints.mean(nearest)
     whole = config.validation.model_copy(update={"sentences": _ALL})
-    lost, dev = guarded(config, whole), {}
+    lost, dev = guarded(config, data.tokenizer, whole), {}
     for origin, weights in candidates.items():
         model.load_weights(stored(weights))  # what is scored is what will be shipped
         dev[origin] = data.validator(whole, lost=lost).run(model)

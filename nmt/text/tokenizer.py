@@ -145,6 +145,12 @@ class Tokenizer:
         """A target piece as SentencePiece writes it, with `▁` for a space."""
         return str(self._target.id_to_piece(piece_id))
 
+    @cache  # noqa: B019 - a tokenizer lives as long as what uses it
+    def ids(self, side: Side) -> dict[str, int]:
+        """The ids of a vocabulary in their order, by piece as SentencePiece writes it."""
+        processor = self._source if side == "source" else self._target
+        return {str(processor.id_to_piece(i)): i for i in range(processor.get_piece_size())}
+
     @cached_property
     def target_symbols(self) -> list[str]:
         """What each target piece adds to a text, a space before its first word included; special ones nothing.

@@ -122,8 +122,20 @@ def test_data_in_other_pieces_are_refused(tmp_path: Path, recipe: Callable[..., 
     """With the way to the right ones."""
     other = prepare_corpus(settings(tmp_path, tokenizer={"algorithm": "char"}), tmp_path / "other")
 
-    with pytest.raises(TrainingError, match=r"other pieces than .* knows; prepare it again with --tokenizer"):
+    with pytest.raises(TrainingError, match=r"other pieces than .* knows; prepare it again with --tokenizer .* or let"):
         initial_model(recipe(), Tokenizer.load(other.tokenizer_folder))
+
+
+def test_a_run_may_begin_with_other_pieces(tmp_path: Path, recipe: Callable[..., TrainingConfig]) -> None:
+    """The network fits the new tokenizer; all that has no row a piece is the model's own."""
+    other = prepare_corpus(settings(tmp_path, target="fr", tokenizer={"vocabulary_size": 290}), tmp_path / "other")
+    config = recipe(other_pieces=True)
+    tokenizer, folder = Tokenizer.load(other.tokenizer_folder), ModelFolder.load(config.fine_tune.model)
+    model = initial_model(config, tokenizer)
+
+    assert model.config.target_vocabulary == tokenizer.target_vocabulary != folder.tokenizer.target_vocabulary
+    body = [name for name in folder.weights if name.startswith(("encoder", "decoder"))]
+    assert all(torch.equal(model.weights()[name], folder.weights[name].float()) for name in body)
 
 
 def test_the_guard_compares_with_the_original(tiny_folder: Path, guard: Path) -> None:
@@ -133,7 +145,8 @@ def test_the_guard_compares_with_the_original(tiny_folder: Path, guard: Path) ->
     for weight in other.parameters():
         torch.nn.init.normal_(weight, std=0.3)
     state = torch.get_rng_state()
-    own = Guard(FineTune(model=tiny_folder, guard={"de-en": guard}), Validation(search=SEARCH, tokenize="char"))
+    config, tokenizer = FineTune(model=tiny_folder, guard={"de-en": guard}), ModelFolder.load(tiny_folder).tokenizer
+    own = Guard(config, tokenizer, Validation(search=SEARCH, tokenize="char"))
 
     assert own.lost(original) == {"de-en": pytest.approx(0)}
     assert own.lost(other)["de-en"] > 50
@@ -143,7 +156,7 @@ def test_the_guard_compares_with_the_original(tiny_folder: Path, guard: Path) ->
 def test_a_guard_for_a_direction_that_the_model_lacks_is_refused(tiny_folder: Path, guard: Path) -> None:
     """The message lists those that it has."""
     with pytest.raises(ConfigError, match=r"fine_tune.guard names 'de-fr'; the directions of .* are en-de, de-en"):
-        Guard(FineTune(model=tiny_folder, guard={"de-fr": guard}), Validation())
+        Guard(FineTune(model=tiny_folder, guard={"de-fr": guard}), ModelFolder.load(tiny_folder).tokenizer, Validation())
 
 
 def run_with_losses(folder: Path, lost: list[float], metric: list[float]) -> Trainer:
