@@ -2,54 +2,111 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from nmt import kernels
+from nmt.kernels import Input, Precision
 from nmt.model.attention import score_bias
-from nmt.model.decoder import DecoderState
 from nmt.model.encoder import Memory
 from nmt.model.seq2seq import Seq2Seq
-from nmt.runtime.encoder_graph import encoder_graph
-from nmt.runtime.graph import run
-from nmt.runtime.products import Precision
-from nmt.runtime.step_graph import StepGraph, piece_table
-from nmt.runtime.stepper import ModelState, ModelStepper, controlled
+from nmt.runtime.parts import PackedAttention, PackedEncoder, PackedLayer, PackedNormalizedLayer, bounded
+from nmt.runtime.stepper import controlled, joined, narrowed
 from nmt.search.stepper import Step
 from nmt.text.tokenizer import PAD
 
 
-class PackedStepper(ModelStepper):
+@dataclass(frozen=True, slots=True)
+class PackedState:
+    """memory of B sentences · hidden, cell (N, H) of each layer, feed (N, E) · rows (B, K): which of the N are meant.
+
+    So to reorder the rows is to reorder indices; the states themselves stay where the step has written them.
+    """
+
+    memory: Memory
+    hidden: tuple[Tensor, ...]
+    cell: tuple[Tensor, ...]
+    feed: Tensor
+    rows: Tensor
+
+
+class PackedStepper:
     """Steps a `Seq2Seq` on the CPU with weights that are packed here, once: when they have changed, make a new one.
 
-    In fp32 the numbers are the module's to 1e-5; `nmt.runtime.products` says what int8 rounds.
+    In fp32 the numbers are the module's to 1e-5; `nmt.kernels` says what int8 rounds.
     """
 
     def __init__(self, model: Seq2Seq, precision: Precision = "fp32") -> None:
-        super().__init__(model)
-        self.precision = precision
+        self._model, self.precision = model.eval(), precision
+        states, decoder, config = bounded(model.config, precision), model.decoder, model.config
+        layer = PackedNormalizedLayer if config.gate_norm else PackedLayer
         with torch.inference_mode():
-            self._table = piece_table(model)
-            self._encoder = encoder_graph(model, precision).session()
-            self._step = StepGraph(model, precision).graph.session()
+            self._encoder = PackedEncoder(model, precision) if PackedEncoder.serves(config) else model.encoder
+            self._attention = PackedAttention(decoder.attention, states)
+            self._layers = [layer(model, depth, self._precision_of(depth)) for depth in range(decoder.depth)]
+            pack = partial(kernels.pack, precision=states)
+            self._bridge, self._readout = (pack(own.weight, own.bias) for own in (decoder.bridge, decoder.readout))
+            self._output = kernels.pack(model.output.weight, model.output.bias, precision)
 
-    def start(self, sources: Sequence[Sequence[int]]) -> ModelState:
+    def _precision_of(self, depth: int) -> Precision:
+        """The first layer may read nothing that has left a layer."""
+        config = self._model.config
+        inside = depth == 0 and config.wiring != "conditional"
+        return self.precision if inside else bounded(config, self.precision)
+
+    def start(self, sources: Sequence[Sequence[int]]) -> PackedState:
         """Encode the sources, padded to the longest."""
-        model, lengths = self.model, torch.tensor([len(source) for source in sources])
+        model, lengths = self._model, torch.tensor([len(source) for source in sources])
         pieces = pad_sequence([torch.tensor(source) for source in sources], batch_first=True, padding_value=PAD)
-        inputs = model.source_embedding(pieces) * math.sqrt(model.config.embedding_size)
-        name = "embedded"
-        if model.config.gate_norm:
-            inputs, name = model.encoder(inputs, lengths)[0], "values"
-        values, keys, states = run(self._encoder, {name: inputs, "lengths": lengths})
+        embedded = model.source_embedding(pieces) * math.sqrt(model.config.embedding_size)
+        values, summary = self._encoder(embedded, lengths)
         bias = score_bias(torch.arange(pieces.size(1)) < lengths.unsqueeze(1))
-        return ModelState(Memory(values, keys, bias), model.decoder.first_state(states))
+        first = kernels.product(self._bridge, [(summary, None)], "tanh")
+        hidden, cell = first.view(len(sources), 2, len(self._layers), -1).permute(1, 2, 0, 3).contiguous()
+        feed = torch.zeros(len(sources), model.config.embedding_size)
+        memory = Memory(values, self._attention.keys(values), bias)
+        return PackedState(memory, tuple(hidden), tuple(cell), feed, torch.arange(len(sources)).unsqueeze(1))
 
-    def step(self, pieces: Tensor, state: ModelState, control: Tensor | None = None) -> Step[ModelState]:
+    def step(self, pieces: Tensor, state: PackedState, control: Tensor | None = None) -> Step[PackedState]:
         """One piece a row."""
-        memory, decoder = controlled(state.memory, control), state.decoder
-        inputs = {"pieces": pieces, "hidden": decoder.hidden, "cell": decoder.cell, "feed": decoder.feed}
-        inputs |= {"values": memory.values, "keys": memory.keys, "bias": memory.bias, "table": self._table}
-        log_probs, weights, *new = run(self._step, inputs)
-        return Step(log_probs.view(*pieces.shape, -1), weights, ModelState(state.memory, DecoderState(*new)))
+        decoder, memory = self._model.decoder, controlled(state.memory, control)
+        rows, flat = state.rows.flatten(), pieces.flatten()
+        hidden, cell = list(state.hidden), list(state.cell)
+        context = weights = outputs = state.feed  # until attention and layers have spoken
+        inputs: list[Input] = []
+        if decoder.wiring == "conditional":
+            context, weights = self._attention(decoder.norms[-1](hidden[-1][rows]), memory)
+            inputs = [(context, None)]
+        elif decoder.wiring == "input_feeding":
+            inputs = [(state.feed, rows)]
+        for depth, layer in enumerate(self._layers):
+            if depth:
+                inputs = [(outputs, None), (context, None)] if decoder.wiring == "deep" else [(outputs, None)]
+            hidden[depth], cell[depth] = layer([*inputs, (hidden[depth], rows)], (cell[depth], rows), flat)
+            outputs = decoder.join(depth, hidden[depth], outputs)
+            if depth == decoder.asking:
+                context, weights = self._attention(outputs, memory)
+        feed = kernels.product(self._readout, [(outputs, None), (context, None)], "tanh")
+        log_probs = kernels.log_softmax(kernels.product(self._output, [(feed, None)]))
+        own = torch.arange(len(flat)).view(pieces.shape)
+        after = PackedState(state.memory, tuple(hidden), tuple(cell), feed, own)
+        return Step(log_probs.view(*pieces.shape, -1), weights, after)
+
+    def select(self, state: PackedState, sentences: Tensor, rows: Tensor) -> PackedState:
+        """Only the memory is copied, and only when sentences go."""
+        chosen = state.rows[sentences.unsqueeze(1), rows]
+        return PackedState(narrowed(state.memory, sentences), state.hidden, state.cell, state.feed, chosen)
+
+    def join(self, first: PackedState, second: PackedState) -> PackedState:
+        """Both, padded to the longer memory."""
+        hidden, cell = (
+            tuple(map(torch.cat, zip(getattr(first, name), getattr(second, name), strict=True)))
+            for name in ("hidden", "cell")
+        )
+        rows = torch.cat([first.rows, second.rows + len(first.feed)])
+        memory = joined(first.memory, second.memory)
+        return PackedState(memory, hidden, cell, torch.cat([first.feed, second.feed]), rows)

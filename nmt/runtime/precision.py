@@ -7,11 +7,11 @@ from typing import Literal
 
 import torch
 
+from nmt import kernels
 from nmt.errors import ConfigError
+from nmt.kernels import Precision
 from nmt.model.seq2seq import Seq2Seq
-from nmt.runtime.graph import FLOAT, Graph, run
 from nmt.runtime.packed import PackedStepper
-from nmt.runtime.products import Precision, available, product
 from nmt.runtime.stepper import ModelStepper
 
 Wanted = Literal["auto", "fp32", "int8"]
@@ -23,26 +23,29 @@ _CLEARLY = 0.8
 _log = logging.getLogger(__name__)
 
 
-def new_stepper(model: Seq2Seq, wanted: Wanted = "fp32") -> ModelStepper:
+def new_stepper(model: Seq2Seq, wanted: Wanted = "fp32") -> ModelStepper | PackedStepper:
     """A stepper for a model as it is now; `auto` times a product in each precision and logs the choice.
 
-    A model on another device than the CPU is stepped as it is. Raises `ConfigError` for a precision that cannot be had
-    on this processor.
+    A model on another device than the CPU is stepped as it is, and so is every model where no kernels were compiled.
+    Raises `ConfigError` for a precision that cannot be had on this processor.
     """
     if next(model.parameters()).device.type != "cpu":
         return ModelStepper(model)
-    if wanted == "auto":
-        return PackedStepper(model, _faster(model))
-    if wanted not in available():
-        known = ", ".join(available())
-        raise ConfigError(f"precision: {wanted!r} cannot be had on this processor; it has {known}, and auto picks one")
-    return PackedStepper(model, wanted)
+    known = kernels.available() or ("fp32",)
+    if wanted not in ("auto", *known):
+        raise ConfigError(
+            f"precision: {wanted!r} cannot be had on this processor; it has {', '.join(known)}, and auto picks one"
+        )
+    if not kernels.available():
+        _log.warning("decoding without compiled kernels, several times slower: install a C compiler, then nmt again")
+        return ModelStepper(model)
+    return PackedStepper(model, _faster(model) if wanted == "auto" else wanted)
 
 
 def _faster(model: Seq2Seq) -> Precision:
     """By the product with the output weights, the largest of a step: to pack all of it twice would slow down the
     start."""
-    seconds = {precision: _seconds(model, precision) for precision in available()}
+    seconds = {precision: _seconds(model, precision) for precision in kernels.available()}
     chosen: Precision = "int8" if seconds.get("int8", math.inf) < _CLEARLY * seconds["fp32"] else "fp32"
     measured = ", ".join(f"{precision} {taken * 1e3:.2f} ms" for precision, taken in seconds.items())
     _log.info("decoding in %s; the output layer takes for %d rows: %s", chosen, _ROWS, measured)
@@ -52,11 +55,10 @@ def _faster(model: Seq2Seq) -> Precision:
 @torch.inference_mode()
 def _seconds(model: Seq2Seq, precision: Precision) -> float:
     """Of one product, the best of some."""
-    weight, graph = model.output.weight, Graph()
-    graph.output(product(graph, graph.input("x", FLOAT, ["N", weight.size(1)]), weight, None, precision))
-    session, rows, best = graph.session(), torch.zeros(_ROWS, weight.size(1)), math.inf
+    weights = kernels.pack(model.output.weight, None, precision)
+    rows, best = torch.zeros(_ROWS, model.config.embedding_size), math.inf
     for _ in range(5):
         started = time.perf_counter()
-        run(session, {"x": rows})
+        kernels.product(weights, [(rows, None)])
         best = min(best, time.perf_counter() - started)
     return best

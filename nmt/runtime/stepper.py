@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
+from nmt.kernels import Precision
 from nmt.model.decoder import DecoderState
 from nmt.model.encoder import Memory
 from nmt.model.seq2seq import Seq2Seq
-from nmt.runtime.products import Precision
 from nmt.search.stepper import Step
 from nmt.text.tokenizer import PAD
 
@@ -50,21 +50,16 @@ class ModelStepper:
     def select(self, state: ModelState, sentences: Tensor, rows: Tensor) -> ModelState:
         """Gather the rows; the memory, which all rows of a sentence share, moves only when sentences go."""
         sentences, rows = sentences.to(self._device), rows.to(self._device)
-        memory, decoder = state.memory, state.decoder
-        if len(sentences) != len(memory.bias):
-            memory = Memory(memory.values[sentences], memory.keys[sentences], memory.bias[sentences])
+        memory, decoder = narrowed(state.memory, sentences), state.decoder
         at = sentences.unsqueeze(1) * decoder.feed.size(1) + rows
         parts = (_gathered(part, at) for part in (decoder.hidden, decoder.cell, decoder.feed))
         return ModelState(memory, DecoderState(*parts))
 
     def join(self, first: ModelState, second: ModelState) -> ModelState:
         """Both, padded to the longer memory."""
-        size = max(first.memory.bias.size(1), second.memory.bias.size(1))
-        memories = [_padded(state.memory, size) for state in (first, second)]
-        memory = Memory(*(torch.cat([getattr(m, name) for m in memories]) for name in Memory.__slots__))
         one, two = first.decoder, second.decoder
         return ModelState(
-            memory,
+            joined(first.memory, second.memory),
             DecoderState(
                 torch.cat([one.hidden, two.hidden], dim=1),
                 torch.cat([one.cell, two.cell], dim=1),
@@ -87,6 +82,20 @@ def controlled(memory: Memory, control: Tensor | None) -> Memory:
         return memory
     missing = memory.bias.size(1) - control.size(1)
     return replace(memory, bias=memory.bias + functional.pad(control, (0, missing)).to(memory.bias.device))
+
+
+def narrowed(memory: Memory, sentences: Tensor) -> Memory:
+    """Of the sentences at these places, in ascending order, alone."""
+    if len(sentences) == len(memory.bias):
+        return memory
+    return Memory(memory.values[sentences], memory.keys[sentences], memory.bias[sentences])
+
+
+def joined(first: Memory, second: Memory) -> Memory:
+    """Of both, padded to the longer one."""
+    size = max(first.bias.size(1), second.bias.size(1))
+    both = [_padded(memory, size) for memory in (first, second)]
+    return Memory(*(torch.cat([getattr(memory, name) for memory in both]) for name in Memory.__slots__))
 
 
 def _padded(memory: Memory, size: int) -> Memory:

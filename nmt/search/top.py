@@ -6,28 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_BLOCK = 64
-_FEW = 16384
+from nmt import kernels
 
 
 def best_extensions(log_probs: Tensor, totals: Tensor) -> tuple[Tensor, Tensor]:
-    """The K best of the K · V sums totals (B, K) + log_probs (B, K, V): their values and places (B, K), best first.
-
-    The K best stand in at most K blocks, which are among the K with the largest maxima. So one pass for the maxima and
-    two small sorts do, where a sort of everything would cost as much as the decode step itself.
-    """
-    rows, vocabulary = log_probs.shape[1:]
-    if rows * vocabulary <= _FEW:
-        best, at = (totals.unsqueeze(-1) + log_probs).flatten(1).topk(rows)
-        return best, at
-    maxima = totals.unsqueeze(-1) + _block_maxima(log_probs)
-    blocks = maxima.flatten(1).topk(rows, sorted=False).indices
-    row, first = blocks // maxima.size(2), blocks % maxima.size(2) * _BLOCK
-    pieces = first.unsqueeze(-1) + torch.arange(_BLOCK)
-    at = row.unsqueeze(-1) * vocabulary + pieces.clamp(max=vocabulary - 1)
-    sums = log_probs.flatten(1).gather(1, at.flatten(1)).view(at.shape) + totals.gather(1, row).unsqueeze(-1)
-    best, place = sums.masked_fill_(pieces >= vocabulary, float("-inf")).flatten(1).topk(rows)
-    return best, at.flatten(1).gather(1, place)
+    """The K best of the K · V sums totals (B, K) + log_probs (B, K, V): their values and places (B, K), best first."""
+    if kernels.available():
+        return kernels.best_extensions(log_probs, totals)
+    best, at = (totals.unsqueeze(-1) + log_probs).flatten(1).topk(totals.size(1))
+    return best, at
 
 
 def allocate(log_probs: Tensor, totals: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,11 +35,3 @@ def allocate(log_probs: Tensor, totals: Tensor, bank: Tensor) -> tuple[Tensor, T
     chosen = [place for turn in turns for place in turn if place is not None][:rows]
     beyond = rows - len(chosen)
     return functional.pad(sums[chosen], (0, beyond), value=float("-inf")), torch.tensor(chosen + [0] * beyond)
-
-
-def _block_maxima(log_probs: Tensor) -> Tensor:
-    """(B, K, V) → (B, K, ⌈V / block⌉)."""
-    whole = log_probs.size(2) // _BLOCK * _BLOCK
-    maxima = log_probs[..., :whole].view(*log_probs.shape[:2], -1, _BLOCK).amax(dim=-1)
-    rest = log_probs[..., whole:]
-    return torch.cat([maxima, rest.amax(dim=-1, keepdim=True)], dim=-1) if rest.size(2) else maxima

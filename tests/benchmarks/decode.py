@@ -24,9 +24,9 @@ from peers import VOCABULARY, Peers, made_up
 from serving import Service, serving
 
 from nmt.config import ModelConfig, SearchConfig
+from nmt.kernels import Precision, available
 from nmt.model.seq2seq import Seq2Seq
-from nmt.runtime.precision import Precision, new_stepper
-from nmt.runtime.products import available
+from nmt.runtime.precision import new_stepper
 from nmt.runtime.threads import an_engine_a_core
 from nmt.search.engine import search_all
 from nmt.text.tokenizer import END

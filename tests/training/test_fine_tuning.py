@@ -155,8 +155,9 @@ def test_the_guard_compares_with_the_original(tiny_folder: Path, guard: Path) ->
 
 def test_a_guard_for_a_direction_that_the_model_lacks_is_refused(tiny_folder: Path, guard: Path) -> None:
     """The message lists those that it has."""
+    config, tokenizer = FineTune(model=tiny_folder, guard={"de-fr": guard}), ModelFolder.load(tiny_folder).tokenizer
     with pytest.raises(ConfigError, match=r"fine_tune.guard names 'de-fr'; the directions of .* are en-de, de-en"):
-        Guard(FineTune(model=tiny_folder, guard={"de-fr": guard}), ModelFolder.load(tiny_folder).tokenizer, Validation())
+        Guard(config, tokenizer, Validation())
 
 
 def run_with_losses(folder: Path, lost: list[float], metric: list[float]) -> Trainer:

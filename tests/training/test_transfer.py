@@ -56,7 +56,9 @@ def test_an_unknown_piece_is_the_mean_of_what_spells_it(known: Tokenizer, wanted
     """The longest known pieces, and bytes where a character is none."""
     ids, before = known.ids("source"), network.weights()["source_embedding.weight"]
     after = transferred(network.weights(), known, wanted)["source_embedding.weight"]
-    unknown = {piece: at for piece, at in wanted.ids("source").items() if piece not in ids and not piece.startswith("<")}
+    unknown = {
+        piece: at for piece, at in wanted.ids("source").items() if piece not in ids and not piece.startswith("<")
+    }
 
     assert unknown.keys() >= {"ç"}
     spelled = before[[ids["<0xC3>"], ids["<0xA7>"]]].mean(dim=0)

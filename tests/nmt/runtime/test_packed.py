@@ -11,14 +11,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nmt import kernels
 from nmt.config import ModelConfig, SearchConfig
 from nmt.errors import ConfigError
+from nmt.kernels import Precision, available
 from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime import precision as precision_module
-from nmt.runtime import products
 from nmt.runtime.packed import PackedStepper
 from nmt.runtime.precision import new_stepper
-from nmt.runtime.products import Precision, available
 from nmt.runtime.stepper import ModelState, ModelStepper
 from nmt.search.engine import search_all
 from nmt.search.stepper import Step
@@ -153,7 +153,7 @@ def test_auto_takes_a_narrower_precision_only_where_it_is_clearly_faster(
 ) -> None:
     """And logs what it measured."""
     seconds = {"fp32": 1.0, "int8": 0.5}
-    monkeypatch.setattr(precision_module, "available", lambda: ("fp32", "int8"))
+    monkeypatch.setattr(kernels, "available", lambda: ("fp32", "int8"))
     monkeypatch.setattr(precision_module, "_seconds", lambda model, precision: seconds[precision])
     with caplog.at_level(logging.INFO):
         assert new_stepper(network(), "auto").precision == "int8"
@@ -163,13 +163,6 @@ def test_auto_takes_a_narrower_precision_only_where_it_is_clearly_faster(
     assert new_stepper(network(), "auto").precision == "fp32"
 
 
-def test_a_processor_that_overflows_has_no_int8(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is seen there: sums cut off at 2¹⁵ - 1."""
-    monkeypatch.setattr(products, "run", lambda session, inputs: [torch.full((2, 16), 2.03)])
-
-    assert products.available.__wrapped__() == ("fp32",)
-
-
 def test_auto_decodes() -> None:
     """With what it measures on this very machine."""
     assert new_stepper(network(), "auto").precision in available()
@@ -177,6 +170,6 @@ def test_auto_decodes() -> None:
 
 def test_a_precision_that_cannot_be_had_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names those that can."""
-    monkeypatch.setattr(precision_module, "available", lambda: ("fp32",))
+    monkeypatch.setattr(kernels, "available", lambda: ("fp32",))
     with pytest.raises(ConfigError, match="'int8' cannot be had on this processor; it has fp32, and auto picks one"):
         new_stepper(network(), "int8")
