@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -13,7 +12,7 @@ from nmt.config import SearchConfig
 from nmt.search.choice import Banks, Choice
 from nmt.search.hypothesis import Floats, Hypothesis
 from nmt.search.penalties import final_score, length_penalty
-from nmt.search.rows import Rows
+from nmt.search.rows import Integers, Rows
 from nmt.text.tokenizer import BEGIN, END, PAD
 
 _NEVER = slice(PAD, BEGIN + 1)
@@ -29,36 +28,36 @@ class Beams(Rows):
     longest, the limits.
     """
 
-    pieces: Tensor
-    log_probs: Tensor
-    free: Tensor
-    length: Tensor
-    shortest: Tensor
-    longest: Tensor
+    pieces: Integers
+    log_probs: Floats
+    free: Integers
+    length: Integers
+    shortest: Integers
+    longest: Integers
     fills: ClassVar = {"pieces": BEGIN, "log_probs": _IMPOSSIBLE, "free": 0}
 
     @classmethod
     def start(cls, configs: Sequence[SearchConfig], sources: Sequence[Sequence[int]], rows: int) -> Self:
         """One live row a group, which holds nothing but the start piece."""
         limits = [config.lengths(len(source)) for config, source in zip(configs, sources, strict=True)]
-        number = torch.arange(rows)
-        size = torch.tensor([config.group_size for config in configs]).unsqueeze(1)
-        width = torch.tensor([config.width for config in configs]).unsqueeze(1)
+        number = np.arange(rows)
+        size = np.array([[config.group_size] for config in configs])
+        width = np.array([[config.width] for config in configs])
         first = (number % size == 0) & (number < width)
         return cls(
-            torch.full((len(configs), rows), BEGIN),
-            torch.zeros(len(configs), rows).masked_fill(~first, _IMPOSSIBLE),
+            np.full((len(configs), rows), BEGIN),
+            np.where(first, np.float32(0), np.float32(_IMPOSSIBLE)),
             size * (number < width // size),
-            torch.zeros(len(configs), dtype=torch.long),
-            torch.tensor([shortest for shortest, _ in limits]),
-            torch.tensor([longest for _, longest in limits]),
+            np.zeros(len(configs), dtype=np.int64),
+            np.array([shortest for shortest, _ in limits]),
+            np.array([longest for _, longest in limits]),
         )
 
     def left(self, sentence: int) -> int:
         """Pieces that may still come after the next one, the end of sentence not among them."""
         return max(0, int(self.longest[sentence] - self.length[sentence]) - 1)
 
-    def advance(self, log_probs: Tensor, choice: Choice, banks: Banks) -> Tensor:
+    def advance(self, log_probs: Tensor, choice: Choice, banks: Banks) -> Integers:
         """Extend the rows by one piece each, in place: log_probs (B, K, V) of the next, which are overwritten.
 
         Returns the parents (B, K).
@@ -68,36 +67,37 @@ class Beams(Rows):
         enough to hold every hypothesis is exhaustive search. All extensions of a step are equally long, so they can be
         compared without penalties.
         """
-        vocabulary = log_probs.size(2)
-        best, at = choice(self._allowed(log_probs), self.log_probs, self.length, self.free, banks)
-        taken = choice.place >= self.free.gather(1, choice.group)
-        self.pieces = at % vocabulary
-        self.log_probs = best.masked_fill(taken, _IMPOSSIBLE)
+        self._forbid(log_probs)
+        best, at = choice(log_probs, self.log_probs, self.length, self.free, banks)
+        taken = choice.place >= self.free[choice.sentence, choice.group]
+        parents, self.pieces = np.divmod(at, log_probs.size(2))
+        self.log_probs = np.where(taken, np.float32(_IMPOSSIBLE), best)
         self.length = self.length + 1
-        return at // vocabulary
+        return parents
 
-    def end(self, choice: Choice) -> Tensor:
+    def end(self, choice: Choice) -> NDArray[np.bool_]:
         """Take the rows that have ended out of the beam, in place. Returns where they are (B, K)."""
-        ended = (self.pieces == END) & (self.log_probs > _IMPOSSIBLE)
-        if bool(ended.any()):
-            self.log_probs = self.log_probs.masked_fill(ended, _IMPOSSIBLE)
-            self.free = self.free.scatter_add(1, choice.group, -ended.long())
+        ended: NDArray[np.bool_] = (self.pieces == END) & (self.log_probs > _IMPOSSIBLE)
+        if ended.any():
+            self.log_probs = np.where(ended, np.float32(_IMPOSSIBLE), self.log_probs)
+            self.free = self.free.copy()
+            np.subtract.at(self.free, (choice.sentence, choice.group), ended)
         return ended
 
-    def _allowed(self, log_probs: Tensor) -> Tensor:
+    def _forbid(self, log_probs: Tensor) -> None:
         """log_probs (B, K, V), overwritten: -inf for pad, unknown and begin, and where a length forbids or forces.
 
         A row for which nothing is left may end, whatever forbids it: every sentence gets an answer.
         """
-        log_probs[..., _NEVER] = _IMPOSSIBLE
+        own = log_probs.numpy()
+        own[..., _NEVER] = _IMPOSSIBLE
         short, full = self.length < self.shortest, self.length >= self.longest
-        if bool((short | full).any()):
-            ends = log_probs[..., END].clone()
-            log_probs[..., END].masked_fill_(short.unsqueeze(1), _IMPOSSIBLE)
-            log_probs.masked_fill_(full[:, None, None], _IMPOSSIBLE)
-            stuck = log_probs.amax(dim=-1) == _IMPOSSIBLE
-            log_probs[..., END] = ends.where(stuck, log_probs[..., END])
-        return log_probs
+        if (short | full).any():
+            ends = own[..., END].copy()
+            own[short, :, END] = _IMPOSSIBLE
+            own[full] = _IMPOSSIBLE
+            stuck = own.max(axis=-1) == _IMPOSSIBLE
+            own[..., END] = np.where(stuck, ends, own[..., END])
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,8 @@ class Frame:
     these arrays of each sentence, by ticket, shared by all frames between two changes of the pool.
     """
 
-    pieces: NDArray[np.int64]
-    parents: NDArray[np.int64]
+    pieces: Integers
+    parents: Integers
     log_probs: Floats
     weights: Floats
     places: dict[int, int]

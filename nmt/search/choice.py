@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmt.config import SearchConfig
-from nmt.search.rows import Rows
+from nmt.search.hypothesis import Floats
+from nmt.search.rows import Integers, Rows
 from nmt.search.top import allocate, best_extensions
 
-Chosen = tuple[Tensor, Tensor]
+Chosen = tuple[Floats, Integers]
 """Log-probabilities (B, K) of the chosen extensions, and where they are (B, K) among the K · V of their sentence."""
 
 Banks = Mapping[int, Tensor]
@@ -32,94 +33,103 @@ class Choice(Rows):
     one group, diverse beam search several; each sample is a group of its own.
     """
 
-    method: Tensor
-    temperature: Tensor
-    top_k: Tensor
-    top_p: Tensor
-    seed: Tensor
-    diversity: Tensor
-    group: Tensor
-    place: Tensor
+    method: Integers
+    temperature: Floats
+    top_k: Integers
+    top_p: Floats
+    seed: Integers
+    diversity: Floats
+    group: Integers
+    place: Integers
     fills: ClassVar = {"group": 0, "place": 1 << 30}
 
     @classmethod
     def start(cls, configs: Sequence[SearchConfig], sources: Sequence[Sequence[int]], rows: int) -> Self:
         """As the configs say; the random numbers of a sentence follow from its seed and its source alone."""
-        number = torch.arange(rows)
-        own = torch.tensor([config.group_size for config in configs]).unsqueeze(1)
-        inside = number < torch.tensor([config.width for config in configs]).unsqueeze(1)
+        number = np.arange(rows)
+        own = np.array([[config.group_size] for config in configs])
+        inside = number < np.array([[config.width] for config in configs])
         seeds = [_seed(config, source) for config, source in zip(configs, sources, strict=True)]
         return cls(
-            torch.tensor([_method(config) for config in configs]),
-            torch.tensor([config.temperature for config in configs]),
-            torch.tensor([config.top_k for config in configs]),
-            torch.tensor([config.top_p for config in configs]),
-            torch.tensor(seeds, dtype=torch.long),
-            torch.tensor([config.diversity_penalty for config in configs]),
-            (number // own).where(inside, 0),
-            (number % own).where(inside, cls.fills["place"]),
+            np.array([_method(config) for config in configs]),
+            np.array([config.temperature for config in configs], dtype=np.float32),
+            np.array([config.top_k for config in configs]),
+            np.array([config.top_p for config in configs], dtype=np.float32),
+            np.array(seeds, dtype=np.int64),
+            np.array([config.diversity_penalty for config in configs], dtype=np.float32),
+            np.where(inside, number // own, 0),
+            np.where(inside, number % own, cls.fills["place"]),
         )
 
-    def __call__(self, log_probs: Tensor, totals: Tensor, length: Tensor, free: Tensor, banks: Banks) -> Chosen:
-        """log_probs (B, K, V) of the next pieces · totals (B, K) of the rows · length (B,) so far · free (B, K)."""
-        best, at = self._by_method(log_probs, totals, length, free)
-        for number, bank in banks.items():
-            best[number], at[number] = allocate(log_probs[number], totals[number], bank)
-        return best, at
+    @property
+    def sentence(self) -> Integers:
+        """(B, 1): beside `group`, where a group's numbers are."""
+        return np.arange(len(self.group))[:, None]
 
-    def _by_method(self, log_probs: Tensor, totals: Tensor, length: Tensor, free: Tensor) -> Chosen:
+    def __call__(self, log_probs: Tensor, totals: Floats, length: Integers, free: Integers, banks: Banks) -> Chosen:
+        """log_probs (B, K, V) of the next pieces · totals (B, K) of the rows · length (B,) so far · free (B, K)."""
+        best, at = self._by_method(log_probs, torch.from_numpy(totals), length, free)
+        for number, bank in banks.items():
+            best[number], at[number] = allocate(log_probs[number], torch.from_numpy(totals[number]), bank)
+        return best.numpy(), at.numpy()
+
+    def _by_method(self, log_probs: Tensor, totals: Tensor, length: Integers, free: Integers) -> tuple[Tensor, Tensor]:
         methods = set(self.method.tolist())
         if methods == {BEST}:
             return best_extensions(log_probs, totals)
         rows, scores = totals.size(1), totals.unsqueeze(-1) + log_probs
         best, at = scores.new_empty(scores.shape[:2]), torch.empty(scores.shape[:2], dtype=torch.long)
         for method in methods:
-            which = (self.method == method).nonzero().squeeze(1)
+            which = np.flatnonzero(self.method == method)
             own = self.select(which, rows)
             best[which], at[which] = own._choose(method, scores[which], length[which], free[which])
         return best, at
 
-    def _choose(self, method: int, scores: Tensor, length: Tensor, free: Tensor) -> Chosen:
+    def _choose(self, method: int, scores: Tensor, length: Integers, free: Integers) -> tuple[Tensor, Tensor]:
         if method == SAMPLED:
             return self._sample(scores, length)
         if method == DIVERSE:
-            return self._diversify(scores, free)
+            return self._diversify(scores, torch.from_numpy(free))
         best, at = scores.flatten(1).topk(scores.size(1), dim=-1)
         return best, at
 
-    def _sample(self, scores: Tensor, length: Tensor) -> Chosen:
+    def _sample(self, scores: Tensor, length: Integers) -> tuple[Tensor, Tensor]:
         """Each row goes on with a piece drawn from softmax(scores / temperature), cut to the `top_k` likeliest and to
         the fewest that hold `top_p` (nucleus: Holtzman et al. 2020)."""
         rows, vocabulary = scores.shape[1:]
         alive = scores.amax(dim=-1, keepdim=True) > _IMPOSSIBLE
-        tempered = (scores / self.temperature[:, None, None]).where(alive, 0.0)
+        temperature, top_k, top_p = (
+            torch.from_numpy(own).view(-1, 1, 1) for own in (self.temperature, self.top_k, self.top_p)
+        )
+        tempered = (scores / temperature).where(alive, 0.0)
         ordered, pieces = tempered.double().sort(dim=-1, descending=True, stable=True)
         probs = ordered.softmax(dim=-1)
         rank = torch.arange(vocabulary)
-        most = self.top_k.where(self.top_k > 0, vocabulary)[:, None, None]
+        most = top_k.where(top_k > 0, vocabulary)
         mass = (rank < most) * probs
         mass = mass / mass.sum(dim=-1, keepdim=True)
-        kept = mass * (mass.cumsum(dim=-1) - mass < self.top_p[:, None, None])
+        kept = mass * (mass.cumsum(dim=-1) - mass < top_p)
         total = kept.cumsum(dim=-1)
-        drawn = torch.from_numpy(uniform(self.seed.numpy(), length.numpy(), rows)).unsqueeze(-1)
+        drawn = torch.from_numpy(uniform(self.seed, length, rows)).unsqueeze(-1)
         chosen = (total <= drawn * total[..., -1:]).sum(dim=-1, keepdim=True)
         chosen = chosen.clamp(max=(kept > 0).sum(dim=-1, keepdim=True) - 1)
         piece = pieces.gather(2, chosen)
         return scores.gather(2, piece).squeeze(2), torch.arange(rows) * vocabulary + piece.squeeze(2)
 
-    def _diversify(self, scores: Tensor, free: Tensor) -> Chosen:
+    def _diversify(self, scores: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
         """Group by group, the best extensions after what those of the groups before cost: `diversity` for each row
         that chose the same piece in this step (Vijayakumar et al. 2018, Hamming diversity)."""
         sentences, rows, vocabulary = scores.shape
+        diversity, groups, places = map(torch.from_numpy, (self.diversity, self.group, self.place))
         used = scores.new_zeros(sentences, 1, vocabulary)
         best = torch.full((sentences, rows), _IMPOSSIBLE)
         at = torch.zeros(sentences, rows, dtype=torch.long)
-        for group in range(int(self.group.max()) + 1):
-            inside = self.group == group
-            diverse = (scores - self.diversity[:, None, None] * used).masked_fill(~inside.unsqueeze(2), _IMPOSSIBLE)
+        for group in range(int(groups.max()) + 1):
+            inside = groups == group
+            diverse = (scores - diversity[:, None, None] * used).masked_fill(~inside.unsqueeze(2), _IMPOSSIBLE)
             values, found = diverse.flatten(1).topk(rows, dim=-1)
-            place = self.place.clamp(max=rows - 1)
-            mine = inside & (self.place < free[:, group, None]) & (values.gather(1, place) > _IMPOSSIBLE)
+            place = places.clamp(max=rows - 1)
+            mine = inside & (places < free[:, group, None]) & (values.gather(1, place) > _IMPOSSIBLE)
             at = found.gather(1, place).where(inside, at)
             best = scores.flatten(1).gather(1, at).where(mine, best)
             used.squeeze(1).scatter_add_(1, at % vocabulary, mine.float())

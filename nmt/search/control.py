@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nmt.search.rows import Integers
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Control:
@@ -27,7 +29,7 @@ def total(controls: Sequence[Control], step: int) -> Tensor | None:
     return torch.stack(active).sum(dim=0) if active else None
 
 
-def together(sentences: Sequence[Sequence[Control]], steps: Tensor) -> Tensor | None:
+def together(sentences: Sequence[Sequence[Control]], steps: Integers) -> Tensor | None:
     """What holds for each sentence of a batch in its step (B,): (B, S), for the longest that is controlled."""
     if not any(sentences):
         return None

@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nmt.config import SearchConfig
@@ -17,6 +19,7 @@ from nmt.search.guides import FREE, Guide
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.pool import Pool, Sentence, Ticket
 from nmt.search.queue import Terms, WaitingQueue
+from nmt.search.rows import Integers
 from nmt.search.stepper import State, Stepper
 
 
@@ -163,17 +166,16 @@ class Engine(Generic[State]):
         new = Pool.start(self._stepper, entering, rows)
         self._pool = pool.join(new) if pool else new
 
-    def _record(self, pool: Pool[State], parents: Tensor, weights: Tensor) -> None:
+    def _record(self, pool: Pool[State], parents: Integers, weights: Tensor) -> None:
         places = {sentence.ticket: place for place, sentence in enumerate(pool.sentences)}
         if self._frames and self._frames[-1].places == places:
             places = self._frames[-1].places
         beams = pool.beams
-        frame = Frame(beams.pieces.numpy(), parents.numpy(), beams.log_probs.numpy(), weights.numpy(), places)
-        self._frames.append(frame)
+        self._frames.append(Frame(beams.pieces, parents, beams.log_probs, weights.numpy(), places))
 
-    def _collect(self, pool: Pool[State], ended: Tensor) -> None:
+    def _collect(self, pool: Pool[State], ended: NDArray[np.bool_]) -> None:
         """Trace the hypotheses that ended in this step."""
-        places = ended.nonzero().tolist()
+        places = np.argwhere(ended).tolist()
         frames = list(self._frames) if places else []
         for place, row in places:
             sentence = pool.sentences[place]
@@ -182,7 +184,7 @@ class Engine(Generic[State]):
 
     def _release(self, pool: Pool[State]) -> list[Finished]:
         """Let the sentences go whose search is over."""
-        best_live, free = pool.beams.log_probs.amax(dim=1).tolist(), pool.beams.free.sum(dim=1).tolist()
+        best_live, free = pool.beams.log_probs.max(axis=1).tolist(), pool.beams.free.sum(axis=1).tolist()
         longest = pool.beams.longest.tolist()
         done: list[Finished] = []
         staying = []

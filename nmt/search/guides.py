@@ -13,6 +13,7 @@ from nmt.search.automaton import FAR, Automaton
 from nmt.search.beam import Beams
 from nmt.search.choice import Banks
 from nmt.search.control import Control
+from nmt.search.rows import Integers
 from nmt.search.stepper import State, Step
 from nmt.text.tokenizer import END
 
@@ -177,7 +178,7 @@ class Guides:
         pairs = zip(configs, guides, strict=True)
         return cls([Guided.start(config, guide, rows) if guide.automata else None for config, guide in pairs])
 
-    def select(self, sentences: Tensor, rows: int) -> "Guides":
+    def select(self, sentences: Integers, rows: int) -> "Guides":
         """The given sentences with `rows` rows each."""
         chosen = [self.sentences[i] for i in sentences.tolist()]
         return Guides([own.select(rows) if own else None for own in chosen])
@@ -198,8 +199,8 @@ class Guides:
                     banks[number] = shared
         return banks
 
-    def follow(self, parents: Tensor, pieces: Tensor) -> None:
+    def follow(self, parents: Integers, pieces: Integers) -> None:
         """Each row becomes its parent (B, K), extended by its piece (B, K)."""
         for number, own in enumerate(self.sentences):
             if own:
-                own.follow(parents[number], pieces[number])
+                own.follow(torch.from_numpy(parents[number]), torch.from_numpy(pieces[number]))

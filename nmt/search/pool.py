@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from nmt.search.guides import Guide, Guides
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.queue import Terms
 from nmt.search.repetition import Repetition
+from nmt.search.rows import Integers
 from nmt.search.stepper import State, Stepper
 
 Ticket = int
@@ -66,12 +68,12 @@ class Pool(Generic[State]):
     @property
     def rows(self) -> int:
         """Rows a sentence."""
-        return self.beams.pieces.size(1)
+        return int(self.beams.pieces.shape[1])
 
-    def advance(self) -> tuple[Tensor, Tensor]:
+    def advance(self) -> tuple[Integers, Tensor]:
         """Extend every row by one piece. Returns the parents (B, K) and the weights (B, K, S) of the rows before."""
         control = together([sentence.guide.controls for sentence in self.sentences], self.beams.length)
-        step = self.stepper.step(self.beams.pieces, self.state, control)
+        step = self.stepper.step(torch.from_numpy(self.beams.pieces), self.state, control)
         log_probs = self.repetition.filter(step.log_probs)
         banks = self.guides.filter(log_probs, step, self.beams)
         parents = self.beams.advance(log_probs, self.choice, banks)
@@ -79,12 +81,12 @@ class Pool(Generic[State]):
         self.guides.follow(parents, self.beams.pieces)
         self.state = step.state
         if self.rows > 1:  # a row that is alone is its own parent
-            self.state = self.stepper.select(step.state, torch.arange(len(self.sentences)), parents)
+            self.state = self.stepper.select(step.state, torch.arange(len(self.sentences)), torch.from_numpy(parents))
         return parents, step.weights
 
     def select(self, places: list[int], rows: int) -> "Pool[State]":
         """The sentences at those places, with that many rows; those beyond the present ones are empty copies."""
-        chosen = torch.tensor(places)
+        chosen = np.array(places)
         kept = torch.arange(rows).clamp(max=self.rows - 1).expand(len(places), rows)
         return Pool(
             self.stepper,
@@ -93,7 +95,7 @@ class Pool(Generic[State]):
             self.choice.select(chosen, rows),
             self.repetition.select(chosen, rows),
             self.guides.select(chosen, rows),
-            self.stepper.select(self.state, chosen, kept),
+            self.stepper.select(self.state, torch.from_numpy(chosen), kept),
         )
 
     def join(self, other: "Pool[State]") -> "Pool[State]":

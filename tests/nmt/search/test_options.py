@@ -107,9 +107,9 @@ def draws(scores: torch.Tensor, **options: float) -> list[float]:
     count = 4000
     configs = [SearchConfig.model_validate({"method": "sample", "seed": seed, **options}) for seed in range(count)]
     choice = Choice.start(configs, [[4, END]] * count, rows=1)
-    zeros = torch.zeros(count, dtype=torch.long)
-    _, at = choice(scores.expand(count, 1, -1), torch.zeros(count, 1), zeros, zeros.unsqueeze(1) + 1, {})
-    drawn = Counter(at.squeeze(1).tolist())
+    zeros, totals = np.zeros(count, dtype=np.int64), np.zeros((count, 1), dtype=np.float32)
+    _, at = choice(scores.expand(count, 1, -1), totals, zeros, zeros[:, None] + 1, {})
+    drawn = Counter(at[:, 0].tolist())
     return [drawn[piece] / count for piece in range(len(scores))]
 
 
