@@ -3,15 +3,14 @@
 `native.c` is compiled when the project is installed, once for each kind of processor; `library` loads the best one that
 this processor runs. Without a compiler there is none, and decoding falls back to torch, which is several times slower.
 
-Tensors are float32 on the CPU. An `Input` is a tensor (N', F) of rows, with the rows (N,) of it that are meant, or None
-for all of them in their order: so a search reorders its hypotheses without copying their states.
+Tensors are float32 on the CPU.
 
 fp32 is exact. int8 rounds weights to 255 steps an output, and inputs to 255 steps of an interval that is known when the
 weights are packed: it does not depend on the other rows of a batch, so a sentence's numbers are its own.
 """
 
 from collections.abc import Sequence
-from ctypes import CDLL, POINTER, Structure, byref, c_float, c_int, c_int64, c_void_p
+from ctypes import CDLL, POINTER, Structure, byref, c_float, c_int, c_int64, c_void_p, pointer
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -20,10 +19,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 Precision = Literal["fp32", "int8"]
 Function = Literal["plain", "tanh", "exponential"]
-Input = tuple[Tensor, Tensor | None]
+Score = Literal["none", "dot", "additive"]
+Wiring = Literal["deep", "input_feeding", "conditional"]
 
 _BUILDS = {
     "native_avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"},
@@ -38,7 +39,8 @@ _ZERO = 128
 """Inputs are unsigned bytes with 128 for zero: processors multiply unsigned by signed."""
 
 _FUNCTIONS: dict[Function, int] = {"plain": 0, "tanh": 1, "exponential": 2}
-_SCORES = {"none": 0, "dot": 1, "additive": 2}
+_SCORES: dict[Score, int] = {"none": 0, "dot": 1, "additive": 2}
+_WIRINGS: dict[Wiring, int] = {"deep": 0, "input_feeding": 1, "conditional": 2}
 
 
 class _Part(Structure):
@@ -57,12 +59,57 @@ class _Weights(Structure):
     )
 
 
+class _Attention(Structure):
+    _fields_ = (
+        ("heads", c_int64),
+        ("size", c_int64),
+        ("memory", c_int64),
+        ("score", c_int64),
+        ("energy", c_void_p),
+        ("factor", c_float),
+    )
+
+
+class _Memory(Structure):
+    _fields_ = (
+        ("batch", c_int64),
+        ("places", c_int64),
+        ("values", c_void_p),
+        ("keys", c_void_p),
+        ("bias", c_void_p),
+    )
+
+
+class _Layer(Structure):
+    _fields_ = (
+        ("weights", POINTER(_Weights)),
+        ("table", c_void_p),
+        ("gain", c_void_p),
+        ("bias", c_void_p),
+        ("scale", c_void_p),
+        ("shift", c_void_p),
+    )
+
+
+class _Network(Structure):
+    _fields_ = (
+        ("wiring", c_int64),
+        ("depth", c_int64),
+        ("residual", c_int64),
+        ("embedding", c_int64),
+        ("size", c_int64),
+        ("layers", _Layer * 8),
+        ("attention", _Attention),
+        ("query", POINTER(_Weights)),
+        ("readout", POINTER(_Weights)),
+        ("output", POINTER(_Weights)),
+    )
+
+
 _ARGUMENTS = {
     "product": (c_int64, POINTER(_Weights), POINTER(_Part), c_int, c_int, c_void_p),
-    "lstm_step": (c_int64, c_int64, POINTER(_Weights), POINTER(_Part), c_int, *(c_void_p,) * 6),
     "lstm_sequence": (c_int64, c_int64, c_int64, POINTER(_Weights), c_void_p, c_void_p, c_void_p, c_int64),
-    "attend": (*(c_int64,) * 6, c_int, c_float, *(c_void_p,) * 7),
-    "log_softmax": (c_int64, c_int64, c_void_p),
+    "decode_step": (POINTER(_Network), POINTER(_Memory), c_int64, c_int64, *(c_void_p,) * 10),
     "best_extensions": (c_int64, c_int64, c_int64, *(c_void_p,) * 4),
 }
 
@@ -110,10 +157,10 @@ def _native() -> CDLL:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A weight (O, I) and a bias (O,), packed."""
+    """A weight (O, I) and a bias (O,), packed. width: I."""
 
     struct: _Weights
-    outputs: int
+    width: int
     held: tuple[Tensor, ...]
 
 
@@ -122,21 +169,20 @@ def pack(weight: Tensor, bias: Tensor | None, precision: Precision, largest: flo
     group = 4 * int(_native().width())
     outputs, inputs = weight.shape
     padding = -outputs % group
-    weight = torch.nn.functional.pad(weight.detach().float(), (0, 0, 0, padding))
+    weight = functional.pad(weight.detach().float(), (0, 0, 0, padding))
     added = torch.zeros(outputs + padding)
     if bias is not None:
         added[:outputs] = bias.detach()
     if precision == "fp32":
         packed = weight.view(-1, group, inputs).transpose(1, 2).contiguous()
-        held: tuple[Tensor, ...] = (packed, added)
-        return Weights(_Weights(packed.data_ptr(), added.data_ptr(), None, None, inputs, outputs, 0), outputs, held)
+        struct = _Weights(packed.data_ptr(), added.data_ptr(), None, None, inputs, outputs, 0)
+        return Weights(struct, inputs, (packed, added))
     steps = (weight.abs().amax(dim=1) / _STEPS).clamp_min(1e-12)
-    rounded = torch.nn.functional.pad((weight / steps.unsqueeze(1)).round(), (0, -inputs % 4)).to(torch.int8)
-    packed = rounded.view(-(-outputs // group), group, -1, 4).transpose(1, 2).contiguous()
-    scale, zero = steps * (largest / _STEPS), _ZERO * rounded.sum(dim=1, dtype=torch.int32)
-    held = packed, added, scale, zero
-    pointers = (tensor.data_ptr() for tensor in held)
-    return Weights(_Weights(*pointers, rounded.size(1), outputs, largest), outputs, held)
+    rounded = functional.pad((weight / steps.unsqueeze(1)).round(), (0, -inputs % 4)).to(torch.int8)
+    packed = rounded.view(len(rounded) // group, group, -1, 4).transpose(1, 2).contiguous()
+    held = packed, added, steps * (largest / _STEPS), _ZERO * rounded.sum(dim=1, dtype=torch.int32)
+    struct = _Weights(*(tensor.data_ptr() for tensor in held), rounded.size(1), outputs, largest)
+    return Weights(struct, inputs, held)
 
 
 def gate_order(hidden_size: int) -> Tensor:
@@ -156,39 +202,14 @@ def gates(values: Tensor) -> Tensor:
     return values.detach().float()[order].where((order >= 0).view(-1, *(1,) * (values.dim() - 1)), 0.0)
 
 
-def product(weights: Weights, inputs: Sequence[Input], function: Function = "plain") -> Tensor:
-    """function(x Wᵀ + b) (N, O) of inputs side by side. `exponential` is e²ˣ, finite and never zero."""
-    count = _count(inputs[0])
-    out = torch.empty(count, weights.outputs)
-    _native().product(count, byref(weights.struct), _parts(inputs), len(inputs), _FUNCTIONS[function], out.data_ptr())
+def product(weights: Weights, inputs: Tensor, function: Function = "plain") -> Tensor:
+    """function(x Wᵀ + b) (N, O) of inputs x (N, I). `exponential` is e²ˣ, finite and never zero."""
+    inputs = inputs.contiguous()
+    count, width = inputs.shape
+    out = torch.empty(count, weights.struct.outputs)
+    part = _Part(inputs.data_ptr(), None, width)
+    _native().product(count, byref(weights.struct), byref(part), 1, _FUNCTIONS[function], out.data_ptr())
     return out
-
-
-def lstm_step(
-    weights: Weights, inputs: Sequence[Input], cell: Input, added: Input | None = None
-) -> tuple[Tensor, Tensor]:
-    """One step of an LSTM: inputs and last hidden state side by side, cell (N', H) → hidden and cell (N, H).
-
-    The weights have their outputs in `gate_order`; so has `added` (V, O), of which a row is added to the gates.
-    """
-    before, rows = cell
-    count, size = _count(cell), before.size(1)
-    hidden, after = torch.empty(2, count, size).unbind()
-    table, chosen = added or (None, None)
-    _native().lstm_step(
-        count,
-        size,
-        byref(weights.struct),
-        _parts(inputs),
-        len(inputs),
-        _pointer(table),
-        _pointer(chosen),
-        before.data_ptr(),
-        _pointer(rows),
-        hidden.data_ptr(),
-        after.data_ptr(),
-    )
-    return hidden, after
 
 
 def lstm_sequence(weights: Weights, size: int, gates_in: Tensor, places: Tensor, out: Tensor, first: int) -> None:
@@ -201,28 +222,102 @@ def lstm_sequence(weights: Weights, size: int, gates_in: Tensor, places: Tensor,
     _native().lstm_sequence(*places.shape, size, byref(weights.struct), *pointers, out.size(1))
 
 
-def attend(
-    queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor, score: str, factor: float, energy: Tensor, heads: int
-) -> tuple[Tensor, Tensor]:
-    """queries (N, A), keys (B, S, A), values (B, S, M), bias (B, S) → the context (N, M) and the weights (B, K, S).
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer of the decoder: the weights of one product that gives all gates from [inputs; hidden].
 
-    score: `none`; `dot`, factor · q·k; `additive`, factor · Σ energy tanh(q + k) but for a constant, of queries and
-    keys that are e²ᵠ and e²ᵏ: tanh(q + k) = 1 - 2 / (1 + e²ᵠ e²ᵏ), and softmax ignores what is the same for all.
+    table: what each piece adds to the gates, where the embedded pieces are not among the inputs · gain, bias (4H,):
+    what goes into each gate is normalized, times gain, plus bias; the outputs of weights and table are then in torch's
+    order, else in `gate_order` · scale, shift (H,): what leaves the layer is normalized.
     """
-    batch, places, memory = values.shape
-    rows = len(queries) // batch
-    context, weights = torch.empty(len(queries), memory), torch.empty(batch, rows, places)
-    tensors = (queries, keys, energy, values, bias, context, weights)
-    _native().attend(
-        batch, rows, places, heads, keys.size(2), memory, _SCORES[score], factor, *(own.data_ptr() for own in tensors)
-    )
-    return context, weights
+
+    weights: Weights
+    table: Tensor | None = None
+    gain: Tensor | None = None
+    bias: Tensor | None = None
+    scale: Tensor | None = None
+    shift: Tensor | None = None
 
 
-def log_softmax(logits: Tensor) -> Tensor:
-    """Logits (N, V), overwritten by their log-probabilities."""
-    _native().log_softmax(*logits.shape, logits.data_ptr())
-    return logits
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How queries and keys of `size` features are compared, in so many heads.
+
+    score: `none`; `dot`, factor · q·k; `additive`, Σ energy tanh(q + k) but for a constant, of queries and keys that
+    are e²ᵠ and e²ᵏ: tanh(q + k) = 1 - 2 / (1 + e²ᵠ e²ᵏ), and softmax ignores what is the same for all. query: the
+    projection of the decoder's outputs, if there is one.
+    """
+
+    score: Score
+    heads: int
+    size: int
+    query: Weights | None
+    energy: Tensor
+    factor: float = 1.0
+
+
+class Network:
+    """All that a step needs of a decoder. memory_size: features of a source piece."""
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        scores: Scores,
+        readout: Weights,
+        output: Weights,
+        *,
+        wiring: Wiring,
+        residual: bool,
+        memory_size: int,
+    ) -> None:
+        self._held = (list(layers), scores, readout, output)
+        self.depth, self.embedding_size, self.vocabulary = len(layers), readout.struct.outputs, output.struct.outputs
+        own = [
+            _Layer(pointer(one.weights.struct), *map(_pointer, (one.table, one.gain, one.bias, one.scale, one.shift)))
+            for one in layers
+        ]
+        self.hidden_size = readout.width - memory_size
+        attention = _Attention(
+            scores.heads, scores.size, memory_size, _SCORES[scores.score], scores.energy.data_ptr(), scores.factor
+        )
+        self.struct = _Network(
+            _WIRINGS[wiring],
+            self.depth,
+            residual,
+            self.embedding_size,
+            self.hidden_size,
+            (_Layer * 8)(*own),
+            attention,
+            pointer(scores.query.struct) if scores.query else None,
+            pointer(readout.struct),
+            pointer(output.struct),
+        )
+
+
+Memory = tuple[Tensor, Tensor, Tensor]
+"""values (B, S, M), keys (B, S, A), and what is added to the scores (B, S)."""
+
+States = tuple[Tensor, Tensor, Tensor]
+"""hidden and cell (L, N, H), the last attentional vectors (N, E)."""
+
+
+def decode_step(
+    network: Network, pieces: Tensor, memory: Memory, states: States, rows: Tensor
+) -> tuple[Tensor, Tensor, States]:
+    """One piece (B, K) for each row, which goes on from the states at `rows` (B, K).
+
+    Returns the log-probabilities (B, K, V) of the next pieces, the weights (B, K, S), and the states of B · K rows.
+    """
+    memory = memory[0].contiguous(), memory[1].contiguous(), memory[2].contiguous()
+    (batch, count), places, held = pieces.shape, memory[2].size(1), states[2].size(0)
+    following = torch.empty(2, network.depth, batch * count, network.hidden_size)
+    feed = torch.empty(batch * count, network.embedding_size)
+    log_probs, weights = torch.empty(batch, count, network.vocabulary), torch.empty(batch, count, places)
+    source = _Memory(batch, places, *(own.data_ptr() for own in memory))
+    hidden, cell = following.unbind()
+    tensors = (pieces.contiguous(), rows.contiguous(), *states, hidden, cell, feed, weights, log_probs)
+    _native().decode_step(byref(network.struct), byref(source), count, held, *(own.data_ptr() for own in tensors))
+    return log_probs, weights, (hidden, cell, feed)
 
 
 def best_extensions(log_probs: Tensor, totals: Tensor) -> tuple[Tensor, Tensor]:
@@ -231,16 +326,6 @@ def best_extensions(log_probs: Tensor, totals: Tensor) -> tuple[Tensor, Tensor]:
     tensors = log_probs.contiguous(), totals.contiguous(), best, at
     _native().best_extensions(*log_probs.shape, *(own.data_ptr() for own in tensors))
     return best, at
-
-
-def _count(given: Input) -> int:
-    values, rows = given
-    return len(values) if rows is None else rows.numel()
-
-
-def _parts(inputs: Sequence[Input]) -> object:
-    parts = (_Part(values.data_ptr(), _pointer(rows), values.size(1)) for values, rows in inputs)
-    return (_Part * len(inputs))(*parts)
 
 
 def _pointer(tensor: Tensor | None) -> int | None:

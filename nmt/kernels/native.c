@@ -47,13 +47,18 @@ INLINE VF pick(VI mask, VF yes, VF no) { return (VF)(((VI)yes & mask) | ((VI)no 
 INLINE VF larger(VF a, VF b) { return pick(a > b, a, b); }
 INLINE VF smaller(VF a, VF b) { return pick(a < b, a, b); }
 
+/* Of `count` floats, as many as there are; the rest is `other`. */
 INLINE VF load_part(const float *from, int64_t count, float other) {
+    if (count >= W) return load(from);
     VF value = all(other);
-    memcpy(&value, from, (count < W ? count : W) * sizeof(float));
+    memcpy(&value, from, count * sizeof(float));
     return value;
 }
 
-INLINE void store_part(float *to, VF value, int64_t count) { memcpy(to, &value, (count < W ? count : W) * sizeof(float)); }
+INLINE void store_part(float *to, VF value, int64_t count) {
+    if (count >= W) store(to, value);
+    else if (count > 0) memcpy(to, &value, count * sizeof(float));
+}
 
 INLINE float sum(VF value) {
     float total = 0;
@@ -98,9 +103,12 @@ typedef struct {
     float range; /* bytes: inputs lie in [-range, range] */
 } Weights;
 
+/* Memory for what only a call needs, a kind each; a thread keeps it for its next call. */
+enum { JOINED, STATES, SCORES, GATES, QUERIES, CONTEXT, OUTPUTS, KINDS };
+
 static void *scratch(int slot, size_t size) {
-    static _Thread_local void *held[2];
-    static _Thread_local size_t sizes[2];
+    static _Thread_local void *held[KINDS];
+    static _Thread_local size_t sizes[KINDS];
     if (sizes[slot] < size) {
         free(held[slot]);
         sizes[slot] = size + size / 2;
@@ -124,7 +132,7 @@ static void join(const Part *parts, int count, int64_t n, const Weights *w, void
                 const float shift = 12582912.0f + 128.0f, steps = 127.0f / w->range;
                 for (int64_t i = 0; i < part->width; i += W) {
                     int64_t left = part->width - i;
-                    VF x = left >= W ? load(from + i) : load_part(from + i, left, 0);
+                    VF x = load_part(from + i, left, 0);
                     x = smaller(larger(x * steps, all(-127.0f)), all(127.0f));
                     VB rounded = __builtin_convertvector((VI)(x + shift) & 255, VB);
                     if (left >= W) *(VB *)(to + i) = rounded;
@@ -180,120 +188,106 @@ INLINE void multiply_bytes(const int rows, const uint8_t *x, const int8_t *weigh
 }
 #endif
 
-/* x Wᵀ + b for some rows and one group of outputs; with `added`, its row added_rows[r] on top. */
-INLINE void multiply(const int rows, const void *joined, int64_t first, const Weights *w, int64_t group,
-                     const float *added, const int64_t *added_rows, VF sums[TILE][4]) {
-    int64_t padded = (w->outputs + GROUP - 1) / GROUP * GROUP;
+/* The products of up to TILE joined rows with one group of weights. One function a number of rows, each of its own, so
+ * that the compiler keeps all sums in registers. */
+typedef void Multiply(const void *joined, const Weights *w, int64_t group, VF sums[TILE][4]);
+
+INLINE void multiply_rows(const int rows, const void *joined, const Weights *w, int64_t group, VF sums[TILE][4]) {
 #if BYTES
-    if (w->scale)
-        multiply_bytes(rows, (const uint8_t *)joined + first * w->inputs,
-                       (const int8_t *)w->packed + group * GROUP * w->inputs, w, group, sums);
-    else
-#endif
-        multiply_floats(rows, (const float *)joined + first * w->inputs,
-                        (const float *)w->packed + group * GROUP * w->inputs, w->inputs, sums);
-    for (int j = 0; j < 4; j++) {
-        int64_t at = group * GROUP + j * W;
-        VF bias = load(w->bias + at);
-        for (int r = 0; r < rows; r++) {
-            sums[r][j] += bias;
-            if (added) sums[r][j] += load(added + added_rows[first + r] * padded + at);
-        }
+    if (w->scale) {
+        multiply_bytes(rows, joined, (const int8_t *)w->packed + group * GROUP * w->inputs, w, group, sums);
+        return;
     }
+#endif
+    multiply_floats(rows, joined, (const float *)w->packed + group * GROUP * w->inputs, w->inputs, sums);
+}
+
+#define MULTIPLY(rows)                                                                                                 \
+    static __attribute__((noinline)) void multiply_##rows(const void *joined, const Weights *w, int64_t group,         \
+                                                          VF sums[TILE][4]) {                                          \
+        multiply_rows(rows, joined, w, group, sums);                                                                   \
+    }
+
+MULTIPLY(1)
+MULTIPLY(2)
+#if TILE == 2
+static Multiply *const MULTIPLIERS[] = {multiply_1, multiply_2};
+#else
+MULTIPLY(3)
+#if TILE == 3
+static Multiply *const MULTIPLIERS[] = {multiply_1, multiply_2, multiply_3};
+#else
+MULTIPLY(4)
+MULTIPLY(5)
+MULTIPLY(6)
+static Multiply *const MULTIPLIERS[] = {multiply_1, multiply_2, multiply_3, multiply_4, multiply_5, multiply_6};
+#endif
+#endif
+
+/* x Wᵀ + b for the rows from `first` on, and one group of outputs. Returns how many rows that are. */
+INLINE int multiply(const void *joined, int64_t n, int64_t first, const Weights *w, int64_t group, VF sums[TILE][4]) {
+    int rows = n - first < TILE ? n - first : TILE;
+    MULTIPLIERS[rows - 1]((const char *)joined + first * w->inputs * (w->scale ? 1 : 4), w, group, sums);
+    for (int j = 0; j < 4; j++) {
+        VF bias = load(w->bias + group * GROUP + j * W);
+        for (int r = 0; r < rows; r++) sums[r][j] += bias;
+    }
+    return rows;
 }
 
 enum { PLAIN, TANH, EXPONENTIAL };
 #define FLAT 22.0f /* of the two parts of an additive score: beyond it tanh is flat, and products of both are finite */
 
-INLINE void product_tile(const int rows, const void *joined, int64_t first, const Weights *w, int64_t group,
-                         int function, float *out) {
-    VF sums[TILE][4];
-    multiply(rows, joined, first, w, group, 0, 0, sums);
-    for (int r = 0; r < rows; r++)
-        for (int j = 0; j < 4; j++) {
-            int64_t at = group * GROUP + j * W, left = w->outputs - at;
-            VF y = sums[r][j];
-            if (function == TANH) y = tangent(y);
-            if (function == EXPONENTIAL) y = exponential(2.0f * smaller(larger(y, all(-FLAT)), all(FLAT)));
-            float *to = out + (first + r) * w->outputs + at;
-            if (left >= W) store(to, y);
-            else if (left > 0) store_part(to, y, left);
-        }
-}
-
-/* Calls DO(rows, first) for tiles of rows, with a number that the compiler knows. */
-#if TILE == 6
-#define TILES(n, DO)                                                                                                   \
-    for (int64_t first = 0; first < (n); first += TILE) switch ((n)-first) {                                           \
-            case 1: DO(1, first); break;                                                                               \
-            case 2: DO(2, first); break;                                                                               \
-            case 3: DO(3, first); break;                                                                               \
-            case 4: DO(4, first); break;                                                                               \
-            case 5: DO(5, first); break;                                                                               \
-            default: DO(6, first);                                                                                     \
-        }
-#elif TILE == 3
-#define TILES(n, DO)                                                                                                   \
-    for (int64_t first = 0; first < (n); first += TILE) switch ((n)-first) {                                           \
-            case 1: DO(1, first); break;                                                                               \
-            case 2: DO(2, first); break;                                                                               \
-            default: DO(3, first);                                                                                     \
-        }
-#else
-#define TILES(n, DO)                                                                                                   \
-    for (int64_t first = 0; first < (n); first += TILE) switch ((n)-first) {                                           \
-            case 1: DO(1, first); break;                                                                               \
-            default: DO(2, first);                                                                                     \
-        }
-#endif
-
 /* function(x Wᵀ + b) for n rows x, which are made of up to three parts. */
 void product(int64_t n, const Weights *w, const Part *parts, int count, int function, float *out) {
-    void *joined = scratch(0, n * w->inputs * (w->scale ? 1 : 4));
+    void *joined = scratch(JOINED, n * w->inputs * (w->scale ? 1 : 4));
     join(parts, count, n, w, joined);
     for (int64_t group = 0; group * GROUP < w->outputs; group++) {
-#define DO(rows, first) product_tile(rows, joined, first, w, group, function, out)
-        TILES(n, DO)
-#undef DO
+        for (int64_t first = 0; first < n; first += TILE) {
+            VF sums[TILE][4];
+            int rows = multiply(joined, n, first, w, group, sums);
+            for (int r = 0; r < rows; r++)
+                for (int j = 0; j < 4; j++) {
+                    int64_t at = group * GROUP + j * W;
+                    VF y = sums[r][j];
+                    if (function == TANH) y = tangent(y);
+                    if (function == EXPONENTIAL) y = exponential(2.0f * smaller(larger(y, all(-FLAT)), all(FLAT)));
+                    store_part(out + (first + r) * w->outputs + at, y, w->outputs - at);
+                }
+        }
     }
 }
 
 /* ---- LSTM -------------------------------------------------------------------------------------------------------- */
 
-/* A group has the four gates of W units, in the order input, forget, output, candidate. */
-INLINE void lstm_tile(const int rows, const void *joined, int64_t first, const Weights *w, int64_t group,
-                      const float *added, const int64_t *added_rows, const float *cell, const int64_t *cell_rows,
-                      float *next_hidden, float *next_cell, int64_t size) {
-    VF sums[TILE][4];
-    multiply(rows, joined, first, w, group, added, added_rows, sums);
-    int64_t at = group * W, left = size - at;
-    for (int r = 0; r < rows; r++) {
-        int64_t row = first + r;
-        const float *from = cell + (cell_rows ? cell_rows[row] : row) * size + at;
-        VF before = left >= W ? load(from) : load_part(from, left, 0);
-        VF after = sigmoid(sums[r][1]) * before + sigmoid(sums[r][0]) * tangent(sums[r][3]);
-        VF hidden = sigmoid(sums[r][2]) * tangent(after);
-        if (left >= W) {
-            store(next_cell + row * size + at, after);
-            store(next_hidden + row * size + at, hidden);
-        } else {
-            store_part(next_cell + row * size + at, after, left);
-            store_part(next_hidden + row * size + at, hidden, left);
-        }
-    }
+/* The next state of W units from their gates, in the order input, forget, output, candidate. */
+INLINE void next_state(const VF gates[4], const float *cell, float *next_hidden, float *next_cell, int64_t left) {
+    VF after = sigmoid(gates[1]) * load_part(cell, left, 0) + sigmoid(gates[0]) * tangent(gates[3]);
+    store_part(next_cell, after, left);
+    store_part(next_hidden, sigmoid(gates[2]) * tangent(after), left);
 }
 
-/* One step of n rows; `added` (…, groups · 4W) has what is known of the gates, such as a table of embeddings. */
-void lstm_step(int64_t n, int64_t size, const Weights *w, const Part *parts, int count, const float *added,
-               const int64_t *added_rows, const float *cell, const int64_t *cell_rows, float *next_hidden,
-               float *next_cell) {
-    void *joined = scratch(0, n * w->inputs * (w->scale ? 1 : 4));
+/* One step of n rows, whose weights have the four gates of W units in a group. `added` (…, groups · 4W) has what is known
+ * of the gates, such as a table of embeddings. */
+static void lstm_step(int64_t n, int64_t size, const Weights *w, const Part *parts, int count, const float *added,
+                      const int64_t *added_rows, const float *cell, const int64_t *cell_rows, float *next_hidden,
+                      float *next_cell) {
+    void *joined = scratch(JOINED, n * w->inputs * (w->scale ? 1 : 4));
     join(parts, count, n, w, joined);
-    for (int64_t group = 0; group * W < size; group++) {
-#define DO(rows, first)                                                                                                \
-    lstm_tile(rows, joined, first, w, group, added, added_rows, cell, cell_rows, next_hidden, next_cell, size)
-        TILES(n, DO)
-#undef DO
+    int64_t groups = (size + W - 1) / W;
+    for (int64_t group = 0; group < groups; group++) {
+        for (int64_t first = 0; first < n; first += TILE) {
+            VF sums[TILE][4];
+            int rows = multiply(joined, n, first, w, group, sums);
+            for (int64_t row = first; row < first + rows; row++) {
+                VF *gates = sums[row - first];
+                const float *known = added ? added + (added_rows[row] * groups + group) * GROUP : 0;
+                for (int j = 0; known && j < 4; j++) gates[j] += load(known + j * W);
+                int64_t at = row * size + group * W;
+                const float *before = cell + (cell_rows ? cell_rows[row] : row) * size + group * W;
+                next_state(gates, before, next_hidden + at, next_cell + at, size - group * W);
+            }
+        }
     }
 }
 
@@ -301,7 +295,7 @@ void lstm_step(int64_t n, int64_t size, const Weights *w, const Part *parts, int
  * `stride` floats a place. A negative place is behind its end: nothing is written. */
 void lstm_sequence(int64_t steps, int64_t n, int64_t size, const Weights *w, const float *added, const int64_t *places,
                    float *out, int64_t stride) {
-    float *states = scratch(1, (4 * n * size) * sizeof(float) + n * sizeof(int64_t));
+    float *states = scratch(STATES, (4 * n * size) * sizeof(float) + n * sizeof(int64_t));
     float *hidden = states, *cell = states + n * size, *next_hidden = cell + n * size, *next_cell = next_hidden + n * size;
     int64_t *rows = (int64_t *)(next_cell + n * size);
     memset(states, 0, 2 * n * size * sizeof(float));
@@ -342,7 +336,7 @@ static void softmax(float *scores, int64_t count) {
     for (int64_t s = 0; s < count; s++) most = scores[s] > most ? scores[s] : most;
     for (int64_t s = 0; s < count; s += W) {
         int64_t left = count - s;
-        VF x = left >= W ? load(scores + s) : load_part(scores + s, left, -INFINITY);
+        VF x = load_part(scores + s, left, -INFINITY);
         VF y = pick(x > all(-INFINITY), exponential(x - most), all(0));
         total += sum(y);
         store_part(scores + s, y, left);
@@ -350,45 +344,54 @@ static void softmax(float *scores, int64_t count) {
     for (int64_t s = 0; s < count; s++) scores[s] /= total;
 }
 
-/* queries (B, K, A) · keys (B, S, A) · values (B, S, M) · bias (B, S) → context (B, K, M), weights (B, K, S). */
-void attend(int64_t batch, int64_t rows, int64_t places, int64_t heads, int64_t size, int64_t memory, int score,
-            float factor, const float *queries, const float *keys, const float *energy, const float *values,
-            const float *bias, float *context, float *weights) {
-    int64_t own = size / heads, mixed = memory / heads;
-    float *scores = scratch(1, (places + W) * sizeof(float));
-    for (int64_t b = 0; b < batch; b++)
-        for (int64_t k = 0; k < rows; k++) {
-            int64_t row = b * rows + k;
-            for (int64_t h = 0; h < heads; h++) {
-                for (int64_t s = 0; s < places; s++) {
-                    scores[s] = bias[b * places + s];
-                    if (score != NONE && scores[s] > -INFINITY)
-                        scores[s] += factor * compare(score, queries + row * size + h * own,
-                                                      keys + (b * places + s) * size + h * own, energy + h * own, own);
-                }
-                softmax(scores, places);
-                float *to = context + row * memory + h * mixed;
-                for (int64_t i = 0; i < mixed; i += W) {
-                    int64_t left = mixed - i;
-                    VF total = all(0);
-                    for (int64_t s = 0; s < places; s++) {
-                        const float *from = values + (b * places + s) * memory + h * mixed + i;
-                        total += scores[s] * (left >= W ? load(from) : load_part(from, left, 0));
-                    }
-                    store_part(to + i, total, left);
-                }
-                for (int64_t s = 0; s < places; s++) {
-                    float *weight = weights + row * places + s;
-                    *weight = (h ? *weight : 0) + scores[s] / heads;
-                }
+/* What a score needs: of queries and keys of `size` features in all, and of values of `memory`. */
+typedef struct {
+    int64_t heads, size, memory;
+    int64_t score;
+    const float *energy; /* additive: of each feature */
+    float factor;
+} Attention;
+
+/* values (B, S, M), keys (B, S, A), bias (B, S), added to the scores. */
+typedef struct {
+    int64_t batch, places;
+    const float *values, *keys, *bias;
+} Memory;
+
+/* queries (B, K, A) → context (B, K, M), weights (B, K, S), the mean over the heads. */
+static void attend(const Attention *a, const Memory *m, int64_t rows, const float *queries, float *context,
+                   float *weights) {
+    int64_t own = a->size / a->heads, mixed = a->memory / a->heads, places = m->places;
+    float *scores = scratch(SCORES, (places + W) * sizeof(float));
+    for (int64_t row = 0; row < m->batch * rows; row++) {
+        int64_t first = row / rows * places;
+        for (int64_t h = 0; h < a->heads; h++) {
+            const float *query = queries + row * a->size + h * own, *keys = m->keys + first * a->size + h * own;
+            for (int64_t s = 0; s < places; s++) {
+                scores[s] = m->bias[first + s];
+                if (a->score != NONE && scores[s] > -INFINITY)
+                    scores[s] += a->factor * compare(a->score, query, keys + s * a->size, a->energy + h * own, own);
+            }
+            softmax(scores, places);
+            for (int64_t i = 0; i < mixed; i += W) {
+                const float *from = m->values + first * a->memory + h * mixed + i;
+                VF total = all(0);
+                for (int64_t s = 0; s < places; s++)
+                    total += scores[s] * load_part(from + s * a->memory, mixed - i, 0);
+                store_part(context + row * a->memory + h * mixed + i, total, mixed - i);
+            }
+            for (int64_t s = 0; s < places; s++) {
+                float *weight = weights + row * places + s;
+                *weight = (h ? *weight : 0) + scores[s] / a->heads;
             }
         }
+    }
 }
 
 /* ---- the ends of a step ------------------------------------------------------------------------------------------ */
 
 /* logits (N, V) become log-probabilities. */
-void log_softmax(int64_t n, int64_t count, float *logits) {
+static void log_softmax(int64_t n, int64_t count, float *logits) {
     int64_t whole = count / W * W;
     for (float *row = logits; row < logits + n * count; row += count) {
         VF most = all(-INFINITY), total = all(0);
@@ -404,6 +407,127 @@ void log_softmax(int64_t n, int64_t count, float *logits) {
         for (int64_t i = whole; i < count; i++) row[i] -= normalizer;
     }
 }
+
+/* ---- a whole step ------------------------------------------------------------------------------------------------- */
+
+enum { DEEP, INPUT_FEEDING, CONDITIONAL };
+#define DEEPEST 8
+
+/* A layer. With `gain`, what goes into the gates is normalized first; its outputs are then in the order of torch, by gate,
+ * and `bias` comes after. `scale` and `shift` normalize what leaves the layer; null where it is left as it is. */
+typedef struct {
+    const Weights *weights;
+    const float *table; /* of the first layer: what each piece adds to the gates */
+    const float *gain, *bias, *scale, *shift;
+} Layer;
+
+typedef struct {
+    int64_t wiring, depth, residual, embedding, size;
+    Layer layers[DEEPEST];
+    Attention attention;
+    const Weights *query; /* null: the outputs are the query */
+    const Weights *readout, *output;
+} Network;
+
+#define EPSILON 1e-5f
+
+/* A row of `count` features brought to mean 0 and variance 1, times scale, plus shift. */
+static void standardize(float *row, int64_t count, const float *scale, const float *shift) {
+    double total = 0, squares = 0;
+    for (int64_t i = 0; i < count; i++) total += row[i];
+    float mean = total / count;
+    for (int64_t i = 0; i < count; i++) squares += (row[i] - mean) * (row[i] - mean);
+    float factor = 1.0f / sqrtf(squares / count + EPSILON);
+    for (int64_t i = 0; i < count; i++) row[i] = (row[i] - mean) * factor * scale[i] + shift[i];
+}
+
+static const int ORDER[4] = {0, 1, 3, 2}; /* where torch has the input, forget and output gate and the candidate */
+
+static void normalized_step(int64_t n, int64_t size, const Layer *layer, const Part *parts, int count,
+                            const int64_t *pieces, const float *cell, const int64_t *rows, float *next_hidden,
+                            float *next_cell) {
+    float *gates = scratch(GATES, n * 4 * size * sizeof(float));
+    product(n, layer->weights, parts, count, PLAIN, gates);
+    for (int64_t row = 0; row < n; row++) {
+        float *own = gates + row * 4 * size;
+        if (layer->table)
+            for (int64_t i = 0; i < 4 * size; i++) own[i] += layer->table[pieces[row] * 4 * size + i];
+        for (int64_t at = 0; at < 4 * size; at += size) standardize(own + at, size, layer->gain + at, layer->bias + at);
+        for (int64_t i = 0; i < size; i += W) {
+            VF gates_of_units[4];
+            for (int j = 0; j < 4; j++) gates_of_units[j] = load_part(own + ORDER[j] * size + i, size - i, 0);
+            next_state(gates_of_units, cell + rows[row] * size + i, next_hidden + row * size + i,
+                       next_cell + row * size + i, size - i);
+        }
+    }
+}
+
+static void look(const Network *net, const Memory *memory, int64_t rows, const float *outputs, float *context,
+                 float *weights) {
+    const float *queries = outputs;
+    if (net->query) {
+        int64_t n = memory->batch * rows;
+        float *projected = scratch(QUERIES, n * net->query->outputs * sizeof(float));
+        Part part = {outputs, 0, net->size};
+        product(n, net->query, &part, 1, net->attention.score == ADDITIVE ? EXPONENTIAL : PLAIN, projected);
+        queries = projected;
+    }
+    attend(&net->attention, memory, rows, queries, context, weights);
+}
+
+/* What leaves a layer: its hidden states, above the first with the shortcut, normalized. */
+static const float *leave(const Network *net, int64_t depth, int64_t n, const float *hidden, const float *below) {
+    const Layer *layer = &net->layers[depth];
+    int shortcut = depth && net->residual;
+    if (!shortcut && !layer->scale) return hidden;
+    float *outputs = (float *)scratch(OUTPUTS, 2 * n * net->size * sizeof(float)) + depth % 2 * n * net->size;
+    for (int64_t i = 0; i < n * net->size; i++) outputs[i] = hidden[i] + (shortcut ? below[i] : 0);
+    for (int64_t row = 0; layer->scale && row < n; row++)
+        standardize(outputs + row * net->size, net->size, layer->scale, layer->shift);
+    return outputs;
+}
+
+/* One piece for each of B · K rows. States (L, N', …): row n goes on from rows[n]. See nmt.model.decoder.Decoder.step. */
+void decode_step(const Network *net, const Memory *memory, int64_t k, int64_t held, const int64_t *pieces,
+                 const int64_t *rows, const float *hidden, const float *cell, const float *feed, float *next_hidden,
+                 float *next_cell, float *next_feed, float *weights, float *log_probs) {
+    int64_t n = memory->batch * k, size = net->size, mixed = net->attention.memory;
+    float *context = scratch(CONTEXT, n * mixed * sizeof(float));
+    const float *outputs = 0;
+    if (net->wiring == CONDITIONAL) {
+        float *asking = scratch(GATES, n * size * sizeof(float));
+        const float *last = hidden + (net->depth - 1) * held * size;
+        for (int64_t row = 0; row < n; row++) memcpy(asking + row * size, last + rows[row] * size, size * sizeof(float));
+        for (int64_t row = 0; net->layers[net->depth - 1].scale && row < n; row++)
+            standardize(asking + row * size, size, net->layers[net->depth - 1].scale, net->layers[net->depth - 1].shift);
+        look(net, memory, k, asking, context, weights);
+    }
+    for (int64_t depth = 0; depth < net->depth; depth++) {
+        const Layer *layer = &net->layers[depth];
+        Part parts[3];
+        int count = 0;
+        if (depth) parts[count++] = (Part){outputs, 0, size};
+        if (depth ? net->wiring == DEEP : net->wiring == CONDITIONAL) parts[count++] = (Part){context, 0, mixed};
+        if (!depth && net->wiring == INPUT_FEEDING) parts[count++] = (Part){feed, rows, net->embedding};
+        parts[count++] = (Part){hidden + depth * held * size, rows, size};
+        const float *before = cell + depth * held * size;
+        float *own_hidden = next_hidden + depth * n * size, *own_cell = next_cell + depth * n * size;
+        if (layer->gain)
+            normalized_step(n, size, layer, parts, count, pieces, before, rows, own_hidden, own_cell);
+        else
+            lstm_step(n, size, layer->weights, parts, count, layer->table, pieces, before, rows, own_hidden, own_cell);
+        outputs = leave(net, depth, n, own_hidden, outputs);
+        if (depth == (net->wiring == DEEP ? 0 : net->wiring == INPUT_FEEDING ? net->depth - 1 : -1))
+            look(net, memory, k, outputs, context, weights);
+    }
+    Part parts[2] = {{outputs, 0, size}, {context, 0, mixed}};
+    product(n, net->readout, parts, 2, TANH, next_feed);
+    Part read = {next_feed, 0, net->embedding};
+    product(n, net->output, &read, 1, PLAIN, log_probs);
+    log_softmax(n, net->output->outputs, log_probs);
+}
+
+/* ---- the best of it ------------------------------------------------------------------------------------------------ */
 
 #define CHUNK (8 * W)
 

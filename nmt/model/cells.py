@@ -56,11 +56,7 @@ class LSTMLayer(nn.Module):
 
         By hand, because `nn.LSTM` repacks its weights at every call, which costs more than one step does.
         """
-        return self.activate(self.gates(inputs, hidden if kept is None else hidden * kept), cell)
-
-    @staticmethod
-    def activate(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        """Gates (..., 4H) before their nonlinearity, cell state (..., H). Returns the next hidden and cell state."""
+        gates = self.gates(inputs, hidden if kept is None else hidden * kept)
         input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=-1)
         cell = torch.sigmoid(forget_gate) * cell + torch.sigmoid(input_gate) * torch.tanh(candidate)
         return torch.sigmoid(output_gate) * torch.tanh(cell), cell

@@ -1,4 +1,4 @@
-"""The parts of a network, packed for the kernels: the encoder, a layer of the decoder, the attention."""
+"""The parts of a network, packed for the kernels."""
 
 import math
 from typing import cast
@@ -9,31 +9,24 @@ from torch.nn import functional
 
 from nmt import kernels
 from nmt.config import ModelConfig
-from nmt.kernels import Input, Precision
-from nmt.model.attention import Attention
+from nmt.kernels import Precision
 from nmt.model.cells import BidirectionalLayer, LSTMLayer
-from nmt.model.encoder import Encoder, Memory
-from nmt.model.recurrence import normalized
+from nmt.model.encoder import Encoder
 from nmt.model.seq2seq import Seq2Seq
-
-
-def bounded(config: ModelConfig, precision: Precision) -> Precision:
-    """Of products with what leaves a layer: normalization and shortcuts take that out of the [-1, 1] of int8."""
-    return "fp32" if config.layer_norm or config.residual else precision
 
 
 class PackedEncoder:
     """`nmt.model.encoder.Encoder`, if it has nothing but LSTMs."""
 
     def __init__(self, model: Seq2Seq, precision: Precision) -> None:
-        encoder = model.encoder
         largest = float(model.source_embedding.weight.abs().max()) * math.sqrt(model.config.embedding_size)
+        layers = cast(list[BidirectionalLayer], list(model.encoder.layers))
         self._layers = [
             [
-                _Direction(direction, precision, 1.0 if depth else largest)
-                for direction in (layer.left_to_right, layer.right_to_left)
+                _Direction(own, precision, 1.0 if depth else largest)
+                for own in (layer.left_to_right, layer.right_to_left)
             ]
-            for depth, layer in enumerate(cast(list[BidirectionalLayer], list(encoder.layers)))
+            for depth, layer in enumerate(layers)
         ]
         self._size = model.config.encoder_size
 
@@ -48,7 +41,7 @@ class PackedEncoder:
         step, first = torch.arange(steps).unsqueeze(1), torch.arange(batch) * steps
         inside = step < lengths
         orders = [(first + order).where(inside, -1) for order in (step, lengths - 1 - step)]
-        outputs = embedded.reshape(batch * steps, -1)
+        outputs = embedded.view(batch * steps, -1)
         for directions in self._layers:
             inputs, outputs = outputs, torch.zeros(batch * steps, 2 * self._size)
             for number, (direction, order) in enumerate(zip(directions, orders, strict=True)):
@@ -67,41 +60,51 @@ class _Direction:
         self._recurrent = kernels.pack(kernels.gates(recurrent), None, precision)
 
     def __call__(self, inputs: Tensor, order: Tensor, outputs: Tensor, first: int) -> None:
-        gates = kernels.product(self._inputs, [(inputs, None)])
+        gates = kernels.product(self._inputs, inputs)
         kernels.lstm_sequence(self._recurrent, self._size, gates, order, outputs, first)
 
 
-class PackedLayer:
-    """A layer of the decoder. What the embedded pieces add to the gates of the first one is in a table."""
+def packed_decoder(model: Seq2Seq, precision: Precision) -> kernels.Network:
+    """The decoder and the output layer."""
+    config, decoder, states = model.config, model.decoder, bounded(model.config, precision)
+    return kernels.Network(
+        [_layer(model, depth, precision) for depth in range(decoder.depth)],
+        _scores(model, states),
+        kernels.pack(decoder.readout.weight, decoder.readout.bias, states),
+        kernels.pack(model.output.weight, model.output.bias, precision),
+        wiring=config.wiring,
+        residual=config.residual,
+        memory_size=config.memory_size,
+    )
 
-    def __init__(self, model: Seq2Seq, depth: int, precision: Precision) -> None:
-        layer = cast(LSTMLayer, model.decoder.layers[depth])
-        weight, table = _decoder_weights(model, depth)
-        bias = None if depth == 0 else kernels.gates(_bias(layer))
-        self._weights = kernels.pack(kernels.gates(weight), bias, precision)
-        self._table = None if table is None else kernels.gates((table + _bias(layer)).T).T.contiguous()
 
-    def __call__(self, inputs: list[Input], cell: Input, pieces: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs and hidden state side by side, cell (N', H), pieces (N,) → hidden and cell (N, H)."""
-        return kernels.lstm_step(self._weights, inputs, cell, None if self._table is None else (self._table, pieces))
+def bounded(config: ModelConfig, precision: Precision) -> Precision:
+    """Of products with what leaves a layer: normalization and shortcuts take that out of the [-1, 1] of int8."""
+    return "fp32" if config.layer_norm or config.residual else precision
 
 
-class PackedNormalizedLayer:
-    """The same where what goes into the gates is normalized first, so that all of it has to be there."""
+def has_tanh(model: Seq2Seq) -> bool:
+    """Whether the score is a weighted sum of tanh(query + key)."""
+    return hasattr(model.decoder.attention, "energy")
 
-    def __init__(self, model: Seq2Seq, depth: int, precision: Precision) -> None:
-        self._layer = cast(LSTMLayer, model.decoder.layers[depth])
-        weight, self._table = _decoder_weights(model, depth)
-        self._weights = kernels.pack(weight, None, precision)
 
-    def __call__(self, inputs: list[Input], cell: Input, pieces: Tensor) -> tuple[Tensor, Tensor]:
-        """As the plain one."""
-        sums = kernels.product(self._weights, inputs)
-        if self._table is not None:
-            sums += self._table[pieces]
-        states, rows = cell
-        gates = normalized(sums, cast(Tensor, self._layer.gain)) + _bias(self._layer)
-        return self._layer.activate(gates, states if rows is None else states[rows])
+def _layer(model: Seq2Seq, depth: int, precision: Precision) -> kernels.Layer:
+    config, layer, norm = model.config, cast(LSTMLayer, model.decoder.layers[depth]), model.decoder.norms[depth]
+    # The first layer reads nothing that has left a layer, unless it is given the context.
+    within = precision if depth == 0 and config.wiring != "conditional" else bounded(config, precision)
+    weight, table = _decoder_weights(model, depth)
+    scale, shift = (norm.weight.detach(), norm.bias.detach()) if isinstance(norm, nn.LayerNorm) else (None, None)
+    bias = _bias(layer)
+    if layer.gain is not None:
+        return kernels.Layer(kernels.pack(weight, None, within), table, layer.gain.detach(), bias, scale, shift)
+    if table is None:
+        weights = kernels.pack(kernels.gates(weight), kernels.gates(bias), within)
+    else:
+        table, weights = (
+            kernels.gates((table + bias).T).T.contiguous(),
+            kernels.pack(kernels.gates(weight), None, within),
+        )
+    return kernels.Layer(weights, table, scale=scale, shift=shift)
 
 
 def _decoder_weights(model: Seq2Seq, depth: int) -> tuple[Tensor, Tensor | None]:
@@ -117,35 +120,16 @@ def _decoder_weights(model: Seq2Seq, depth: int) -> tuple[Tensor, Tensor | None]
 
 def _bias(layer: LSTMLayer) -> Tensor:
     *_, input_bias, recurrent_bias = layer.lstm.parameters()
-    return input_bias + recurrent_bias
+    return (input_bias + recurrent_bias).detach()
 
 
-class PackedAttention:
-    """`nmt.model.attention.Attention` for one query a row."""
-
-    def __init__(self, attention: Attention, precision: Precision) -> None:
-        self._heads, additive = attention.heads, hasattr(attention, "energy")
-        self._score = "additive" if additive else "none" if attention.score == "none" else "dot"
-        self._function: kernels.Function = "exponential" if additive else "plain"
-        self._query, self._key = (
-            kernels.pack(part.weight, part.bias, precision) if isinstance(part, nn.Linear) else None
-            for part in (attention.query, attention.key)
-        )
-        self._energy = cast(Tensor, attention.energy).detach() if additive else torch.zeros(1)
-        self._factor = 1.0
-        if attention.score == "scaled_dot":
-            self._factor = (cast(nn.Linear, attention.key).out_features // attention.heads) ** -0.5
-
-    def keys(self, values: Tensor) -> Tensor:
-        """values (B, S, M) → the keys (B, S, A), in the form that the step wants."""
-        if self._key is None:
-            return values
-        keys = kernels.product(self._key, [(values.flatten(0, 1), None)], self._function)
-        return keys.view(*values.shape[:2], -1)
-
-    def __call__(self, outputs: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """outputs (N, H) → the context (N, M) and the weights (B, K, S)."""
-        queries = outputs if self._query is None else kernels.product(self._query, [(outputs, None)], self._function)
-        return kernels.attend(
-            queries, memory.keys, memory.values, memory.bias, self._score, self._factor, self._energy, self._heads
-        )
+def _scores(model: Seq2Seq, precision: Precision) -> kernels.Scores:
+    config, attention = model.config, model.decoder.attention
+    query = attention.query
+    packed = kernels.pack(query.weight, query.bias, precision) if isinstance(query, nn.Linear) else None
+    size = packed.struct.outputs if packed else config.decoder_size
+    if has_tanh(model):
+        return kernels.Scores("additive", attention.heads, size, packed, cast(Tensor, attention.energy).detach())
+    factor = (size // attention.heads) ** -0.5 if attention.score == "scaled_dot" else 1.0
+    score: kernels.Score = "none" if attention.score == "none" else "dot"
+    return kernels.Scores(score, attention.heads, size, packed, torch.zeros(1), factor)
