@@ -6,6 +6,7 @@
  */
 
 #include <math.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,19 +104,32 @@ typedef struct {
     float range; /* bytes: inputs lie in [-range, range] */
 } Weights;
 
-/* Memory for what only a call needs, a kind each; a thread keeps it for its next call. */
+/* Memory for what only a call needs, a kind each; a thread keeps it for its next call, and frees it when it ends. */
 enum { JOINED, STATES, SCORES, GATES, QUERIES, CONTEXT, OUTPUTS, KINDS };
 
-static void *scratch(int slot, size_t size) {
-    static _Thread_local void *held[KINDS];
-    static _Thread_local size_t sizes[KINDS];
-    if (sizes[slot] < size) {
-        free(held[slot]);
-        sizes[slot] = size + size / 2;
-        held[slot] = aligned_alloc(64, (sizes[slot] + 63) / 64 * 64);
-        if (!held[slot]) abort();
+typedef struct {
+    void *memory[KINDS];
+    size_t sizes[KINDS];
+} Held;
+
+static _Thread_local Held *held;
+static pthread_key_t at_end;
+
+static void release(void *own) {
+    for (int kind = 0; kind < KINDS; kind++) free(((Held *)own)->memory[kind]);
+    free(own);
+}
+
+__attribute__((constructor)) static void prepare(void) { pthread_key_create(&at_end, release); }
+
+static void *scratch(int kind, size_t size) {
+    if (!held && (!(held = calloc(1, sizeof(Held))) || pthread_setspecific(at_end, held))) abort();
+    if (held->sizes[kind] < size) {
+        free(held->memory[kind]);
+        held->sizes[kind] = (size + size / 2 + 63) / 64 * 64;
+        if (!(held->memory[kind] = aligned_alloc(64, held->sizes[kind]))) abort();
     }
-    return held[slot];
+    return held->memory[kind];
 }
 
 /* Inputs side by side, a row after the other: as floats, or rounded to bytes with 128 for zero. */

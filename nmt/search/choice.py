@@ -154,6 +154,8 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def _seed(config: SearchConfig, source: Sequence[int]) -> int:
+    if config.method != "sample":
+        return 0
     seed = secrets.randbits(32) if config.seed is None else config.seed
     return int(np.random.SeedSequence([seed, *source]).generate_state(1, np.uint64)[0].astype(np.int64))
 

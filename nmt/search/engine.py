@@ -175,12 +175,13 @@ class Engine(Generic[State]):
 
     def _collect(self, pool: Pool[State], ended: NDArray[np.bool_]) -> None:
         """Trace the hypotheses that ended in this step."""
-        places = np.argwhere(ended).tolist()
+        places = np.flatnonzero(ended.any(axis=1)).tolist()
         frames = list(self._frames) if places else []
-        for place, row in places:
+        for place in places:
             sentence = pool.sentences[place]
             own = frames[sentence.first_frame - self._dropped_frames :]
-            sentence.finished.append(trace(own, sentence.ticket, row, len(sentence.source), sentence.config))
+            rows = np.flatnonzero(ended[place])
+            sentence.finished += trace(own, sentence.ticket, rows, len(sentence.source), sentence.config)
 
     def _release(self, pool: Pool[State]) -> list[Finished]:
         """Let the sentences go whose search is over."""
@@ -236,6 +237,9 @@ def search_all(
             results[index[finished.ticket]] = finished.hypotheses
 
     parts = [order[first::engines] for first in range(min(engines, len(order)))]
-    with ThreadPoolExecutor(max(1, len(parts))) as pool:
-        list(pool.map(run, parts))
+    if len(parts) <= 1:
+        run(order)  # to start a thread takes as long as some steps
+    else:
+        with ThreadPoolExecutor(len(parts)) as pool:
+            list(pool.map(run, parts))
     return results
