@@ -89,33 +89,24 @@ def has_tanh(model: Seq2Seq) -> bool:
 
 
 def _layer(model: Seq2Seq, depth: int, precision: Precision) -> kernels.Layer:
+    """The first layer has what the embedded pieces add to its gates in a table."""
     config, layer, norm = model.config, cast(LSTMLayer, model.decoder.layers[depth]), model.decoder.norms[depth]
+    scale, shift = (norm.weight.detach(), norm.bias.detach()) if isinstance(norm, nn.LayerNorm) else (None, None)
+    order = kernels.gates if layer.gain is None else torch.clone
+    inputs, recurrent, *_ = (order(own.detach()) for own in layer.lstm.parameters())
+    bias = order(_bias(layer))
+    added, table = bias if layer.gain is None else None, None
+    if depth == 0:
+        size = config.embedding_size
+        embedding = model.target_embedding.weight * math.sqrt(size)
+        added, table = None, functional.linear(embedding, inputs[:, :size], added)
+        inputs = inputs[:, size:]
     # The first layer reads nothing that has left a layer, unless it is given the context.
     within = precision if depth == 0 and config.wiring != "conditional" else bounded(config, precision)
-    weight, table = _decoder_weights(model, depth)
-    scale, shift = (norm.weight.detach(), norm.bias.detach()) if isinstance(norm, nn.LayerNorm) else (None, None)
-    bias = _bias(layer)
-    if layer.gain is not None:
-        return kernels.Layer(kernels.pack(weight, None, within), table, layer.gain.detach(), bias, scale, shift)
-    if table is None:
-        weights = kernels.pack(kernels.gates(weight), kernels.gates(bias), within)
-    else:
-        table, weights = (
-            kernels.gates((table + bias).T).T.contiguous(),
-            kernels.pack(kernels.gates(weight), None, within),
-        )
-    return kernels.Layer(weights, table, scale=scale, shift=shift)
-
-
-def _decoder_weights(model: Seq2Seq, depth: int) -> tuple[Tensor, Tensor | None]:
-    """The weight (4H, I + H) of one product that gives all gates from [inputs; hidden], and for the first layer, whose
-    embedded pieces are left out of it, what these add (V, 4H)."""
-    inputs, recurrent, *_ = cast(LSTMLayer, model.decoder.layers[depth]).lstm.parameters()
-    if depth:
-        return torch.cat([inputs, recurrent], dim=1), None
-    size = model.config.embedding_size
-    embedding = model.target_embedding.weight * math.sqrt(size)
-    return torch.cat([inputs[:, size:], recurrent], dim=1), functional.linear(embedding, inputs[:, :size])
+    weights = kernels.pack(torch.cat([inputs, recurrent], dim=1), added, within)
+    if layer.gain is None:
+        return kernels.Layer(weights, table, scale=scale, shift=shift)
+    return kernels.Layer(weights, table, layer.gain.detach(), bias, scale, shift)
 
 
 def _bias(layer: LSTMLayer) -> Tensor:
