@@ -74,7 +74,9 @@ class Alignment:
 
 def words(text: str) -> list[Unit]:
     """The words and signs of a text."""
-    return [Unit(match.group(), match.start(), match.end()) for match in _WORDS.finditer(text)]
+    # To let other threads run while it looks for each of them would take longer than to find all.
+    found = _WORDS.finditer(text, concurrent=False)
+    return [Unit(match.group(), match.start(), match.end()) for match in found]
 
 
 def visible_pieces(text: str, spans: Sequence[Span]) -> list[Unit]:

@@ -13,7 +13,7 @@ from nmt.config import SearchConfig
 from nmt.errors import InputError
 from nmt.glossary import Term, find_terms
 from nmt.search.automaton import FAR, Automaton, Trie
-from nmt.search.guides import Guide
+from nmt.search.guides import FREE, Guide
 from nmt.search.reading import Demand
 from nmt.text.tokenizer import Pieces, Tokenizer
 
@@ -67,7 +67,7 @@ class Guidance:
     def _guide(self, source: Pieces, demand: Demand, wishes: Sequence[_Wish]) -> Guide:
         """All wishes beside the demand."""
         if not wishes:
-            return Guide.anywhere(*([self._automaton(demand)] if demand != Demand() else []))
+            return FREE if demand == Demand() else Guide.anywhere(self._automaton(demand))
         demands = [replace(demand, wanted=wish.phrase, capital=bool(wish.terms)) for wish in wishes]
         automata = tuple(self._automaton(own) for own in demands)
         for wish, automaton in zip(wishes, automata, strict=True):

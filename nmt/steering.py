@@ -37,7 +37,7 @@ def steered(
     steering = [tuple(filter(None, own)) for own in zip(*found, strict=True)] or [()] * len(parts)
     for controls, source in zip(steering, sources, strict=True):
         _check_left(controls, source)
-    return [replace(guide, controls=controls) for guide, controls in zip(guides, steering, strict=True)]
+    return [replace(guide, controls=own) if own else guide for guide, own in zip(guides, steering, strict=True)]
 
 
 def _control(wanted: AttentionControl, sentence: Sentence, source: Pieces) -> Control | None:
@@ -56,8 +56,8 @@ def _control(wanted: AttentionControl, sentence: Sentence, source: Pieces) -> Co
 
 def _check_left(controls: Sequence[Control], source: Pieces) -> None:
     """Some piece of the text must keep a weight; tag and end of sentence are never masked."""
-    text = torch.tensor([start < end for start, end in source.spans])
     for step in {control.first for control in controls}:
+        text = torch.tensor([start < end for start, end in source.spans])
         bias = total(controls, step)
         if bias is not None and bool((bias[text] == -math.inf).all()):
             raise InputError(

@@ -1,10 +1,10 @@
 """The application, put together."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
@@ -13,18 +13,11 @@ from service import errors
 from service.limits import BodyLimit
 from service.registry import Registry
 from service.routes import evaluate, health, models, translate
+from service.security import SecurityHeaders
 from service.settings import Settings
 
 _WEB = Path(__file__).parent / "web"
 _ROUTERS = (translate.router, evaluate.router, models.router, health.router)
-_SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-        "frame-ancestors 'none'; base-uri 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -48,7 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings, app.state.registry = settings, None
     errors.install(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.middleware("http")(_add_security_headers)
+    app.add_middleware(SecurityHeaders)
     for router in _ROUTERS:
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)
@@ -57,10 +50,3 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_api_route("/", lambda: FileResponse(_WEB / "index.html"), include_in_schema=False)
     app.add_api_route("/docs", lambda: FileResponse(_WEB / "docs.html"), include_in_schema=False)
     return app
-
-
-async def _add_security_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    response = await call_next(request)
-    for name, value in _SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response

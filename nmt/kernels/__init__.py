@@ -26,7 +26,7 @@ Function = Literal["plain", "tanh", "exponential"]
 Score = Literal["none", "dot", "additive"]
 Wiring = Literal["deep", "input_feeding", "conditional"]
 
-_BUILDS = {
+BUILDS = {
     "native_avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"},
     "native_avxvnni": {"avx2", "fma", "avx_vnni"},
     "native_avx2": {"avx2", "fma"},
@@ -117,10 +117,11 @@ _ARGUMENTS = {
 @cache
 def library() -> CDLL | None:
     """The best build that there is for this processor, or None."""
-    return next(filter(None, (_load(name) for name, needed in _BUILDS.items() if needed <= processor_flags())), None)
+    return next(filter(None, (load(name) for name, needed in BUILDS.items() if needed <= processor_flags())), None)
 
 
-def _load(name: str) -> CDLL | None:
+def load(name: str) -> CDLL | None:
+    """One of the builds, if it was compiled; whether this processor runs it is for the caller to know."""
     files = [Path(__file__).parent / f"{name}{suffix}" for suffix in EXTENSION_SUFFIXES]
     found = next((file for file in files if file.exists()), None)
     if found is None:

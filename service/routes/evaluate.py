@@ -8,10 +8,11 @@ from starlette.concurrency import run_in_threadpool
 from nmt.errors import InputError
 from nmt.scoring import evaluation
 from service.dependencies import RegistryDep, SettingsDep
+from service.engine import Decoded
 from service.limits import check_search, check_texts, grouped_references
 from service.registry import ServedModel
 from service.replies import Wanted, model_name, scored_reply
-from service.routes.translate import translate_texts
+from service.routes.translate import Outcome, translate_texts
 from service.schemas import EvaluateReply, EvaluateRequest, ScoreReply, ScoreRequest
 from service.settings import Settings
 
@@ -55,10 +56,13 @@ async def evaluate(request: EvaluateRequest, settings: SettingsDep, registry: Re
 async def _translate_all(request: EvaluateRequest, model: ServedModel, settings: Settings) -> list[str]:
     check_texts(request.sources, settings, "sources")
     check_search(request.search, settings)
-    outcomes, _ = await translate_texts(
-        model, request.sources, request.source, request.target, request.search, settings.deadline_seconds
+
+    def texts(outcomes: list[Outcome], _: Decoded) -> list[str]:
+        return ["" if isinstance(outcome, InputError) else outcome.text for outcome in outcomes]
+
+    return await translate_texts(
+        model, request.sources, request.source, request.target, request.search, settings.deadline_seconds, texts
     )
-    return ["" if isinstance(outcome, InputError) else outcome.text for outcome in outcomes]
 
 
 def _score(request: ScoreRequest, model: ServedModel, pairs: list[tuple[str, str]], wanted: Wanted) -> ScoreReply:

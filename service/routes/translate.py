@@ -1,6 +1,8 @@
 """`POST /translate`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
@@ -20,6 +22,7 @@ from service.schemas import ProblemReply, Timing, TranslateReply, TranslateReque
 router = APIRouter(tags=["translation"])
 
 Outcome = Translation | InputError
+Reply = TypeVar("Reply")
 
 
 @router.post("/translate", response_model_exclude_unset=True)
@@ -33,18 +36,25 @@ async def translate(request: TranslateRequest, settings: SettingsDep, registry: 
     check_search(request.search, settings)
     references = None if request.references is None else grouped_references(request.references, len(texts))
     model = registry.find(request.model, request.source, request.target)
-    outcomes, decoded = await translate_texts(
-        model, texts, request.source, request.target, request.search, settings.deadline_seconds
+    finish = partial(_reply, Wanted.by(request, settings), model, references)
+    return await translate_texts(
+        model, texts, request.source, request.target, request.search, settings.deadline_seconds, finish
     )
-    if isinstance(outcomes[0], InputError) and len(outcomes) == 1:
-        raise outcomes[0]
-    return await run_in_threadpool(_reply, Wanted.by(request, settings), model, outcomes, references, decoded)
 
 
 async def translate_texts(
-    model: ServedModel, texts: Sequence[str], source: str, target: str, search: SearchConfig, deadline_seconds: float
-) -> tuple[list[Outcome], Decoded]:
-    """Plan, decode together with everybody else's texts, assemble; a text that cannot be translated is its error."""
+    model: ServedModel,
+    texts: Sequence[str],
+    source: str,
+    target: str,
+    search: SearchConfig,
+    deadline_seconds: float,
+    finish: Callable[[list[Outcome], Decoded], Reply],
+) -> Reply:
+    """Plan, decode together with everybody else's texts, assemble; a text that cannot be translated is its error.
+
+    `finish` makes the reply of it, in the same thread as the assembling: to change threads costs more than both.
+    """
     plans = await run_in_threadpool(lambda: [_plan(model, text, source, target, search) for text in texts])
     jobs = [plan for plan in plans if isinstance(plan, Job)]
     sources = [pieces.ids for job in jobs for pieces in job.sources]
@@ -63,7 +73,7 @@ async def translate_texts(
         except InputError as error:
             return error
 
-    return await run_in_threadpool(lambda: [outcome(plan) for plan in plans]), decoded
+    return await run_in_threadpool(lambda: finish([outcome(plan) for plan in plans], decoded))
 
 
 def _plan(model: ServedModel, text: str, source: str, target: str, search: SearchConfig) -> Job | InputError:
@@ -76,10 +86,12 @@ def _plan(model: ServedModel, text: str, source: str, target: str, search: Searc
 def _reply(
     wanted: Wanted,
     model: ServedModel,
-    outcomes: Sequence[Outcome],
     references: list[list[str]] | None,
+    outcomes: Sequence[Outcome],
     decoded: Decoded,
 ) -> TranslateReply:
+    if isinstance(outcomes[0], InputError) and len(outcomes) == 1:
+        raise outcomes[0]
     own: list[list[str] | None] = list(references) if references else [None] * len(outcomes)
     translations = [
         _bad(outcome) if isinstance(outcome, InputError) else translation_reply(outcome, model, wanted, refs)

@@ -163,6 +163,23 @@ def test_auto_takes_a_narrower_precision_only_where_it_is_clearly_faster(
     assert new_stepper(network(), "auto").precision == "fp32"
 
 
+def test_without_kernels_the_network_is_stepped_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """To the same translations, with a warning that says how to get them; int8 is not there then."""
+    model, config = network(), SearchConfig(beam_size=3, max_length=6)
+    fast = search_all(new_stepper(model), SOURCES, config)
+    monkeypatch.setattr(kernels, "available", lambda: ())
+    stepper = new_stepper(model, "auto")
+    slow = search_all(stepper, SOURCES, config)
+
+    assert isinstance(stepper, ModelStepper)
+    assert [[one.pieces for one in own] for own in slow] == [[one.pieces for one in own] for own in fast]
+    assert "without compiled kernels, several times slower: install a C compiler" in caplog.text
+    with pytest.raises(ConfigError, match="'int8' cannot be had on this processor; it has fp32"):
+        new_stepper(model, "int8")
+
+
 def test_auto_decodes() -> None:
     """With what it measures on this very machine."""
     assert new_stepper(network(), "auto").precision in available()
