@@ -201,18 +201,21 @@ void additive_backward(int64_t batch, int64_t rows, int64_t places, int64_t head
 
 INLINE void entropy_row(const int narrow, int64_t count, void *logits, int64_t target, float smoothing,
                         float *target_logit, float *log_prob) {
+    float *powers = scratch(0, (count + W) * sizeof(float)), largest = -INFINITY;
     VF most = all(-INFINITY), total = all(0);
     for (int64_t i = 0; i < count; i += W) most = larger(most, get_or(logits, i, count - i, narrow, -INFINITY));
-    float largest = -INFINITY;
     for (int i = 0; i < W; i++) largest = most[i] > largest ? most[i] : largest;
-    for (int64_t i = 0; i < count; i += W)
-        total += exponential(get_or(logits, i, count - i, narrow, -INFINITY) - largest);
-    float normalizer = largest + logf(sum(total)), uniform = smoothing / count;
+    for (int64_t i = 0; i < count; i += W) {
+        VF power = exponential(get_or(logits, i, count - i, narrow, -INFINITY) - largest);
+        store(powers + i, power);
+        total += power;
+    }
+    float sum_of_powers = sum(total), uniform = smoothing / count;
     *target_logit = get(logits, target, 1, narrow)[0];
-    *log_prob = *target_logit - normalizer;
+    *log_prob = *target_logit - largest - logf(sum_of_powers);
     for (int64_t i = 0; i < count; i += W)
-        put(logits, i, exponential(get(logits, i, count - i, narrow) - normalizer) - uniform, count - i, narrow);
-    put(logits, target, all(expf(*log_prob) - uniform - (1.0f - smoothing)), 1, narrow);
+        put(logits, i, load(powers + i) * (1.0f / sum_of_powers) - uniform, count - i, narrow);
+    put(logits, target, all(powers[target] / sum_of_powers - uniform - (1.0f - smoothing)), 1, narrow);
 }
 
 /* logits (N, V), targets (N) → the logits and log-probabilities of the targets (N). The logits become the gradient of
@@ -223,5 +226,28 @@ void cross_entropy(int64_t rows, int64_t count, int narrow, void *logits, const 
     for (int64_t n = 0; n < rows; n++) {
         EITHER(narrow, entropy_row, count, skip(logits, n * count, narrow), targets[n], smoothing, target_logits + n,
                log_probs + n);
+    }
+}
+
+/* ---- dropout ----------------------------------------------------------------------------------------------------- */
+
+INLINE void drop_part(const int narrow, int64_t count, const void *values, const uint8_t *bytes, int dropped, float scale,
+                      void *kept) {
+    for (int64_t i = 0; i < count; i += W) {
+        VB own = {};
+        memcpy(&own, bytes + i, count - i < W ? count - i : W);
+        VI keep = __builtin_convertvector(own, VI) >= dropped;
+        put(kept, i, pick(keep, scale * get(values, i, count - i, narrow), all(0)), count - i, narrow);
+    }
+}
+
+#define PART (1024 * W)
+
+/* values (N) times the scale where their byte is not below `dropped`, and zero elsewhere. */
+void drop(int64_t count, int narrow, const void *values, const uint8_t *bytes, int dropped, float scale, void *kept) {
+#pragma omp parallel for schedule(static)
+    for (int64_t at = 0; at < count; at += PART) {
+        EITHER(narrow, drop_part, count - at < PART ? count - at : PART, skip(values, at, narrow), bytes + at, dropped,
+               scale, skip(kept, at, narrow));
     }
 }

@@ -20,6 +20,7 @@ _ARGUMENTS = {
     "additive_forward": (*(c_int64,) * 5, c_int, *(c_void_p,) * 4),
     "additive_backward": (*(c_int64,) * 5, c_int, *(c_void_p,) * 7),
     "cross_entropy": (*(c_int64,) * 2, c_int, c_void_p, c_void_p, c_float, *(c_void_p,) * 2),
+    "drop": (c_int64, c_int, c_void_p, c_void_p, c_int, c_float, c_void_p),
 }
 
 
@@ -93,6 +94,13 @@ def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> tuple[Te
     tensors = of_targets, log_probs
     _call("cross_entropy", *logits.shape, _NARROW[logits.dtype], logits, targets, smoothing, *tensors)
     return of_targets, log_probs
+
+
+def drop(values: Tensor, random_bytes: Tensor, dropped: int, scale: float) -> Tensor:
+    """The values times the scale where their byte is not below `dropped`, and zero elsewhere."""
+    kept = torch.empty_like(values)
+    _call("drop", values.numel(), _NARROW[values.dtype], values, random_bytes, dropped, scale, kept)
+    return kept
 
 
 def _shape(gates: Tensor) -> tuple[int, int, int, int]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nmt.kernels import available
 from nmt.model.attention import additive_scores
+from nmt.model.dropout import Dropout
 from nmt.model.recurrence import lstm
 
 pytestmark = pytest.mark.skipif(not available(), reason="the kernels were not compiled")
@@ -62,6 +63,20 @@ def test_outputs_of_a_recurrence_and_all_gradients(
         return lstm(inputs, (into, within, bias), (hidden, cell), dropped, gain if gate_norm else None) + 0 * gain.sum()
 
     assert_equal_in_torch(run, [inputs, *weights, bias, *state, gain], dtype)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_dropout_and_its_gradient(dtype: torch.dtype) -> None:
+    """More elements than one thread takes at a time, in another order than they lie in."""
+    torch.manual_seed(0)
+    leaves = [torch.randn(241, 211).t()]
+
+    def run(values: Tensor) -> Tensor:
+        torch.manual_seed(2)
+        kept: Tensor = Dropout(0.3).train()(values)
+        return kept
+
+    assert_equal_in_torch(run, leaves, dtype)
 
 
 def test_what_is_no_number_stays_none() -> None:
