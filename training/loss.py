@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nmt.kernels import training
+
 _CHUNK = 512
 """Rows whose logits are in memory at once: enough for a large product, few enough to stay near the processor."""
 
@@ -50,15 +52,10 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
         into_vectors, into_weight, into_bias = (torch.zeros_like(own) for own in (vectors, weight, bias))
         divergence = mean_logits.new_zeros(())
         for rows in _chunks(len(targets), halves=consistency > 0, device=targets.device):
-            at = torch.arange(len(rows), device=targets.device), targets[rows]
             chunk = vectors[rows]
             logits = torch.addmm(narrow_bias, chunk, narrow_weight.t())
-            target_logits[rows] = logits[at].to(weight.dtype)
-            gradient = logits.softmax(dim=-1)
-            log_probs[rows] = gradient[at].to(weight.dtype).clamp_min(torch.finfo(weight.dtype).tiny).log()
-            if wanted:
-                gradient -= smoothing / len(weight)
-                gradient[at] -= 1 - smoothing
+            gradient = logits.clone() if consistency else logits
+            target_logits[rows], log_probs[rows] = _into_gradient(gradient, targets[rows], smoothing)
             if consistency:
                 distance, pull = _symmetric_divergence(logits)
                 divergence += consistency * distance
@@ -76,6 +73,19 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         return *(own * gradients[0].to(own.dtype) for own in ctx.saved_tensors), None, None, None
+
+
+def _into_gradient(logits: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Logits (N, V) become the gradient of their cross-entropy; what they and their log-probabilities (N,) were."""
+    if training.usable(logits):
+        return training.cross_entropy(logits, targets, smoothing)
+    at = torch.arange(len(targets), device=targets.device), targets
+    probs = logits.softmax(dim=-1)
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    of_targets, log_probs = logits[at].to(wide), probs[at].to(wide)
+    torch.sub(probs, smoothing / logits.size(-1), out=logits)
+    logits[at] -= 1 - smoothing
+    return of_targets, log_probs.clamp_min(torch.finfo(log_probs.dtype).tiny).log()
 
 
 def _chunks(count: int, halves: bool, device: torch.device) -> list[Tensor]:

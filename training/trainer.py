@@ -19,6 +19,7 @@ from training.averaging import Checkpoints, MovingAverage
 from training.batches import Batch, Batches
 from training.config import TrainingConfig
 from training.loggers import Logger, UpdateReport
+from training.memory import keep_freed_memory
 from training.objective import Objective
 from training.run_state import Progress, load_state, optimizer_tensors, restore_optimizer, save_state
 from training.schedule import learning_rate
@@ -53,6 +54,8 @@ class Trainer:
         self.config, self.batches, self.validator, self.loggers = config, batches, validator, loggers
         self.objective = objective or Objective(config)
         self.device = choose_device(config)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.model = model.to(self.device)
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=0.0, betas=config.adam_betas, weight_decay=config.weight_decay, fused=True

@@ -5,85 +5,10 @@
  * that each row reads its own.
  */
 
-#include <math.h>
-#include <pthread.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#if defined(__AVX512F__)
-#define W 16
-#define TILE 6
-#elif defined(__AVX2__)
-#define W 8
-#define TILE 3
-#elif defined(__aarch64__)
-#define W 4
-#define TILE 6
-#else
-#define W 4
-#define TILE 2
-#endif
-#define GROUP (4 * W) /* outputs that are worked out together: four vectors a row */
-#define INLINE static inline __attribute__((always_inline))
-
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-#define BYTES 1
-#include <immintrin.h>
-#else
-#define BYTES 0
-#endif
-
-typedef float VF __attribute__((vector_size(4 * W), aligned(4), may_alias));
-typedef int32_t VI __attribute__((vector_size(4 * W), aligned(4), may_alias));
-typedef uint8_t VB __attribute__((vector_size(W), aligned(1), may_alias));
+#include "vectors.h"
 
 int width(void) { return W; }
 int bytes(void) { return BYTES; }
-
-INLINE VF load(const float *from) { return *(const VF *)from; }
-INLINE void store(float *to, VF value) { *(VF *)to = value; }
-INLINE VF all(float value) { return value - (VF){}; }
-INLINE VF pick(VI mask, VF yes, VF no) { return (VF)(((VI)yes & mask) | ((VI)no & ~mask)); }
-INLINE VF larger(VF a, VF b) { return pick(a > b, a, b); }
-INLINE VF smaller(VF a, VF b) { return pick(a < b, a, b); }
-
-/* Of `count` floats, as many as there are; the rest is `other`. */
-INLINE VF load_part(const float *from, int64_t count, float other) {
-    if (count >= W) return load(from);
-    VF value = all(other);
-    memcpy(&value, from, count * sizeof(float));
-    return value;
-}
-
-INLINE void store_part(float *to, VF value, int64_t count) {
-    if (count >= W) store(to, value);
-    else if (count > 0) memcpy(to, &value, count * sizeof(float));
-}
-
-INLINE float sum(VF value) {
-    float total = 0;
-    for (int i = 0; i < W; i++) total += value[i];
-    return total;
-}
-
-/* eˣ to 2 units in the last place: 2ⁿ times a polynomial of the rest (Cephes, expf). */
-INLINE VF exponential(VF x) {
-    x = smaller(larger(x, all(-86.0f)), all(88.0f));
-    const float shift = 12582912.0f; /* 1.5 · 2²³: adding it rounds, and leaves the integer in the low bits */
-    VF shifted = x * 1.44269504f + shift, n = shifted - shift;
-    VF r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    VF p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    return (VF)((VI)p + ((VI)shifted << 23));
-}
-
-INLINE VF sigmoid(VF x) { return 1.0f / (1.0f + exponential(-x)); }
-INLINE VF tangent(VF x) { return 1.0f - 2.0f / (1.0f + exponential(2.0f * x)); }
 
 /* ---- products ---------------------------------------------------------------------------------------------------- */
 
@@ -103,34 +28,6 @@ typedef struct {
     int64_t outputs;
     float range; /* bytes: inputs lie in [-range, range] */
 } Weights;
-
-/* Memory for what only a call needs, a kind each; a thread keeps it for its next call, and frees it when it ends. */
-enum { JOINED, STATES, SCORES, GATES, QUERIES, CONTEXT, OUTPUTS, KINDS };
-
-typedef struct {
-    void *memory[KINDS];
-    size_t sizes[KINDS];
-} Held;
-
-static _Thread_local Held *held;
-static pthread_key_t at_end;
-
-static void release(void *own) {
-    for (int kind = 0; kind < KINDS; kind++) free(((Held *)own)->memory[kind]);
-    free(own);
-}
-
-__attribute__((constructor)) static void prepare(void) { pthread_key_create(&at_end, release); }
-
-static void *scratch(int kind, size_t size) {
-    if (!held && (!(held = calloc(1, sizeof(Held))) || pthread_setspecific(at_end, held))) abort();
-    if (held->sizes[kind] < size) {
-        free(held->memory[kind]);
-        held->sizes[kind] = (size + size / 2 + 63) / 64 * 64;
-        if (!(held->memory[kind] = aligned_alloc(64, held->sizes[kind]))) abort();
-    }
-    return held->memory[kind];
-}
 
 /* Inputs side by side, a row after the other: as floats, or rounded to bytes with 128 for zero. */
 static void join(const Part *parts, int count, int64_t n, const Weights *w, void *joined) {

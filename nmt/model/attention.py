@@ -1,11 +1,13 @@
 """Attention: which source pieces matter for the next word."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nmt.config import ModelConfig
+from nmt.kernels import training
 from nmt.model.encoder import Memory
 
 
@@ -62,17 +64,42 @@ class Attention(nn.Module):
         """The scores (B, heads, T, S) of projected queries (B, T, A) and keys (B, S, A)."""
         if self.score == "none":
             return queries.new_zeros(len(queries), self.heads, queries.size(1), keys.size(1))
-        queries, keys = self._split(queries), self._split(keys)
         if self.score in _TANH:
-            energy = self.energy.view(self.heads, 1, -1, 1).to(queries.dtype)
-            return (torch.tanh(queries.unsqueeze(3) + keys.unsqueeze(2)) @ energy).squeeze(-1)
+            return additive_scores(queries, keys, self.energy, self.heads)
+        queries, keys = _split(queries, self.heads), _split(keys, self.heads)
         scores = queries @ keys.transpose(-1, -2)
         return scores / math.sqrt(keys.size(-1)) if self.score == "scaled_dot" else scores
 
-    def _split(self, vectors: Tensor) -> Tensor:
-        """(B, L, A) → (B, heads, L, A / heads)."""
-        batch, length, _ = vectors.shape
-        return vectors.view(batch, length, self.heads, -1).transpose(1, 2)
+
+def additive_scores(queries: Tensor, keys: Tensor, energy: Tensor, heads: int) -> Tensor:
+    """Σ energy tanh(query + key) over the features of each head: (B, T, A), (B, S, A), (A,) → (B, heads, T, S)."""
+    if training.usable(queries, keys):
+        scores: Tensor = _AdditiveScores.apply(queries, keys, energy, heads)  # type: ignore[no-untyped-call]
+        return scores
+    queries, keys = _split(queries, heads), _split(keys, heads)
+    column = energy.view(heads, 1, -1, 1).to(queries.dtype)
+    return (torch.tanh(queries.unsqueeze(3) + keys.unsqueeze(2)) @ column).squeeze(-1)
+
+
+class _AdditiveScores(torch.autograd.Function):
+    """Without the tanh of all pairs in memory, (B, T, S, A): the way back works them out once more."""
+
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, keys: Tensor, energy: Tensor, heads: int) -> Tensor:
+        queries, keys, energy = queries.contiguous(), keys.contiguous(), energy.float().contiguous()
+        ctx.save_for_backward(queries, keys, energy)
+        return training.additive_forward(queries, keys, energy, heads)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        *into, into_energy = training.additive_backward(gradients[0].contiguous(), *ctx.saved_tensors)
+        return *into, into_energy.sum(dim=0), None
+
+
+def _split(vectors: Tensor, heads: int) -> Tensor:
+    """(B, L, A) → (B, heads, L, A / heads)."""
+    batch, length, _ = vectors.shape
+    return vectors.view(batch, length, heads, -1).transpose(1, 2)
 
 
 _TANH = frozenset({"additive", "concat"})

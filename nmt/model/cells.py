@@ -95,21 +95,27 @@ def _run_together(
     """All layers in one recurrence, which wants time before batch, and one type for all that it multiplies."""
     device = inputs[0].device.type
     narrow = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else inputs[0].dtype
-    stacked = torch.stack([own.transpose(0, 1) for own in inputs]).to(narrow)
+    stacked = _stacked([own.transpose(0, 1) for own in inputs], narrow).contiguous()
     input_weights, recurrent_weights, *biases = (
-        torch.stack(own).to(narrow) for own in zip(*(layer.lstm.parameters() for layer in layers), strict=True)
+        _stacked(own, narrow) for own in zip(*(layer.lstm.parameters() for layer in layers), strict=True)
     )
     weights = input_weights, recurrent_weights, biases[0] + biases[1]
-    factors, gain = (_stacked(own, narrow) for own in (kept, [layer.gain for layer in layers]))
+    factors, gain = (_of_all(own, narrow) for own in (kept, [layer.gain for layer in layers]))
     hidden, cell = state[0].to(narrow), state[1].to(torch.promote_types(narrow, torch.float32))
     outputs = lstm(stacked, weights, (hidden, cell), factors, gain)
     return [own.transpose(0, 1) for own in outputs]
 
 
-def _stacked(of_layers: Sequence[Tensor | None], dtype: torch.dtype) -> Tensor | None:
+def _stacked(tensors: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """Side by side, in that type, which is narrow: so it comes first. A single one is not copied once more."""
+    first, *others = (own.to(dtype) for own in tensors)
+    return torch.stack([first, *others]) if others else first.unsqueeze(0)
+
+
+def _of_all(of_layers: Sequence[Tensor | None], dtype: torch.dtype) -> Tensor | None:
     """What all layers have, or none of them."""
     present = [own for own in of_layers if own is not None]
-    return torch.stack(present).to(dtype) if present else None
+    return _stacked(present, dtype) if present else None
 
 
 class BidirectionalLayer(nn.Module):

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nmt.kernels import training
+
 EPSILON = 1e-5
 """Added to the variance of a gate that is normalized."""
 
@@ -72,31 +74,22 @@ class _LSTM(torch.autograd.Function):
         # One more than steps: the first is the state before the first step.
         hiddens = inputs.new_empty(directions, steps + 1, batch, size)
         cells = cell.new_empty(hiddens.shape)
-        squashed = torch.empty_like(hiddens[:, 1:])  # tanh of the cell state
         hiddens[:, 0], cells[:, 0] = hidden, cell
+        activate = training.lstm_forward if _has_kernels(gates, cells) else _activate
         for t in range(steps):
-            now = gates[:, t]
             sums[:, t].baddbmm_(hiddens[:, t] if kept is None else hiddens[:, t] * kept, recurrent_weights.mT)
             if gain is not None:
-                torch.add(normalized(sums[:, t], gain.unsqueeze(1)), bias.unsqueeze(1), out=now)
-            now[..., : 2 * size].sigmoid_()
-            now[..., 2 * size : 3 * size].tanh_()
-            now[..., 3 * size :].sigmoid_()
-            entering, keeping, candidate, leaving = now.chunk(4, dim=-1)
-            torch.mul(cells[:, t], keeping, out=cells[:, t + 1]).addcmul_(entering, candidate)
-            squashed[:, t].copy_(cells[:, t + 1]).tanh_()
-            torch.mul(leaving, squashed[:, t], out=hiddens[:, t + 1])
-        ctx.save_for_backward(
-            inputs, input_weights, recurrent_weights, gain, sums, gates, hiddens, cells, squashed, kept
-        )
+                torch.add(normalized(sums[:, t], gain.unsqueeze(1)), bias.unsqueeze(1), out=gates[:, t])
+            activate(gates, cells, hiddens, t)
+        ctx.save_for_backward(inputs, input_weights, recurrent_weights, gain, sums, gates, hiddens, cells, kept)
         return hiddens[:, 1:]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, input_weights, recurrent_weights, gain, sums, gates, hiddens, cells, squashed, kept = ctx.saved_tensors
+        inputs, input_weights, recurrent_weights, gain, sums, gates, hiddens, cells, kept = ctx.saved_tensors
         norm = None if gain is None else _Norm(sums, gain)
         into_gates, into_sums, into_hidden, into_cell = _backward_through_time(
-            gradients[0], (gates, cells, squashed), recurrent_weights, kept, norm
+            gradients[0].contiguous(), gates, cells, recurrent_weights, kept, norm
         )
         before = hiddens[:, :-1] if kept is None else hiddens[:, :-1] * kept.unsqueeze(1)
         flat = into_sums.flatten(1, 2)
@@ -112,6 +105,21 @@ class _LSTM(torch.autograd.Function):
             into_cell,
             None,
         )
+
+
+def _has_kernels(gates: Tensor, cells: Tensor) -> bool:
+    return training.usable(gates) and cells.dtype == torch.float32
+
+
+def _activate(gates: Tensor, cells: Tensor, hiddens: Tensor, step: int) -> None:
+    """`nmt.kernels.training.lstm_forward` in torch."""
+    size, now = hiddens.size(-1), gates[:, step]
+    now[..., : 2 * size].sigmoid_()
+    now[..., 2 * size : 3 * size].tanh_()
+    now[..., 3 * size :].sigmoid_()
+    entering, keeping, candidate, leaving = now.chunk(4, dim=-1)
+    after = torch.mul(cells[:, step], keeping, out=cells[:, step + 1]).addcmul_(entering, candidate)
+    torch.mul(leaving, after.to(gates.dtype).tanh(), out=hiddens[:, step + 1])
 
 
 class _Norm:
@@ -146,40 +154,59 @@ def _products(left: Tensor, right: Tensor) -> Tensor:
 
 def _backward_through_time(
     into_outputs: Tensor,
-    values: tuple[Tensor, Tensor, Tensor],
+    gates: Tensor,
+    cells: Tensor,
     recurrent_weights: Tensor,
     kept: Tensor | None,
     norm: _Norm | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradients of the gates before their nonlinearity, and of the sums in them, (D, T, B, 4H) each.
 
-    `values` are gates, cell states and their tanh. Also returns the gradients of the first state (D, B, H) each.
-    All local derivatives are taken for all steps at once; the loop then multiplies them by what comes from behind.
+    Also returns the gradients of the first state (D, B, H) each.
     """
-    sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
-    gates, cells, squashed = values
-    steps, size = gates.size(1), squashed.size(-1)
-    entering, keeping, candidate, leaving = gates.chunk(4, dim=-1)
     into_gates = torch.empty_like(gates)
     into_sums = into_gates if norm is None else torch.empty_like(gates)
-    into_entering, into_keeping, into_candidate, into_leaving = into_gates.chunk(4, dim=-1)
-    into_entering.copy_(sigmoid_backward(candidate, entering))
-    into_keeping.copy_(sigmoid_backward(cells[:, :-1].to(gates.dtype), keeping))
-    into_candidate.copy_(tanh_backward(entering, candidate))
-    into_leaving.copy_(sigmoid_backward(squashed, leaving))
-    cell_by_hidden = tanh_backward(leaving, squashed)
-    by_cell = into_gates[..., : 3 * size].view(*into_gates.shape[:-1], 3, size)
     into_cell = torch.zeros_like(cells[:, 0])
-    from_next = torch.zeros_like(squashed[:, 0])
-    for t in reversed(range(steps)):
-        into_hidden = into_outputs[:, t] + from_next
-        into_cell += into_hidden * cell_by_hidden[:, t]
-        by_cell[:, t].mul_(into_cell.to(gates.dtype).unsqueeze(-2))
-        into_leaving[:, t].mul_(into_hidden)
-        into_cell *= keeping[:, t]
+    from_next = torch.zeros_like(into_outputs[:, 0])
+    has_kernels = _has_kernels(gates, cells)
+    back = training.lstm_backward if has_kernels else _LocalDerivatives(gates, cells, into_gates).multiply
+    for t in reversed(range(gates.size(1))):
+        back(into_outputs, from_next, gates, cells, into_gates, into_cell, t)
         if norm is not None:
             into_sums[:, t] = norm.into_sums(into_gates[:, t], t)
         from_next = into_sums[:, t] @ recurrent_weights
         if kept is not None:
             from_next *= kept
     return into_gates, into_sums, from_next, into_cell
+
+
+class _LocalDerivatives:
+    """`nmt.kernels.training.lstm_backward` in torch: those of all steps at once, then times what comes from behind."""
+
+    def __init__(self, gates: Tensor, cells: Tensor, into_gates: Tensor) -> None:
+        sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
+        entering, keeping, candidate, leaving = gates.chunk(4, dim=-1)
+        squashed = cells[:, 1:].to(gates.dtype).tanh()
+        into_entering, into_keeping, into_candidate, into_leaving = into_gates.chunk(4, dim=-1)
+        into_entering.copy_(sigmoid_backward(candidate, entering))
+        into_keeping.copy_(sigmoid_backward(cells[:, :-1].to(gates.dtype), keeping))
+        into_candidate.copy_(tanh_backward(entering, candidate))
+        into_leaving.copy_(sigmoid_backward(squashed, leaving))
+        self._cell_by_hidden = tanh_backward(leaving, squashed)
+
+    def multiply(
+        self,
+        into_outputs: Tensor,
+        from_next: Tensor,
+        gates: Tensor,
+        cells: Tensor,
+        into_gates: Tensor,
+        into_cell: Tensor,
+        step: int,
+    ) -> None:
+        size, now = cells.size(-1), into_gates[:, step]
+        into_hidden = into_outputs[:, step] + from_next
+        into_cell += into_hidden * self._cell_by_hidden[:, step]
+        now[..., : 3 * size].view(*now.shape[:-1], 3, size).mul_(into_cell.to(gates.dtype).unsqueeze(-2))
+        now[..., 3 * size :].mul_(into_hidden)
+        into_cell *= gates[:, step, :, size : 2 * size]

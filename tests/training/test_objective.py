@@ -60,6 +60,29 @@ def test_loss_and_gradients_equal_the_library(smoothing: float) -> None:
         assert torch.allclose(ours, theirs)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.01)])
+@pytest.mark.parametrize("consistency", [0.0, 3.0])
+def test_the_compiled_loss_equals_the_one_in_torch(dtype: torch.dtype, tolerance: float, consistency: float) -> None:
+    """In double precision, torch does it; with more outputs than a vector has, and some to spare."""
+    torch.manual_seed(0)
+    output, targets = nn.Linear(E, 67), torch.randint(0, 67, (N,))
+    vectors = torch.randn(N, E).to(dtype).requires_grad_()
+    exact_output = nn.Linear(E, 67).double()
+    exact_output.load_state_dict(output.state_dict())
+    exact = vectors.detach().double().requires_grad_()
+    ours = smoothed_cross_entropy(vectors, output, targets, 0.1, consistency)
+    theirs = smoothed_cross_entropy(exact, exact_output, targets, 0.1, consistency)
+    gradients = (
+        torch.autograd.grad(loss, [leaf, *layer.parameters()])
+        for (loss, _), leaf, layer in ((ours, vectors, output), (theirs, exact, exact_output))
+    )
+
+    for own, other in zip(ours, theirs, strict=True):
+        assert own.item() == pytest.approx(other.item(), rel=tolerance)
+    for mine, wanted in zip(*gradients, strict=True):
+        assert (mine - wanted).abs().max() <= tolerance * wanted.abs().max()
+
+
 def test_consistency_is_the_symmetric_divergence_of_both_halves() -> None:
     """Value and gradients as the formula gives them to autograd."""
     output, vectors, targets = layer_and_rows()
