@@ -59,6 +59,10 @@ class _Weights(Structure):
     )
 
 
+class _Direction(Structure):
+    _fields_ = (("inputs", POINTER(_Weights)), ("recurrent", POINTER(_Weights)))
+
+
 class _Attention(Structure):
     _fields_ = (
         ("heads", c_int64),
@@ -108,7 +112,7 @@ class _Network(Structure):
 
 _ARGUMENTS = {
     "product": (c_int64, POINTER(_Weights), POINTER(_Part), c_int, c_int, c_void_p),
-    "lstm_sequence": (c_int64, c_int64, c_int64, POINTER(_Weights), c_void_p, c_void_p, c_void_p, c_int64),
+    "encode": (*(c_int64,) * 4, POINTER(_Direction), c_int64, *(c_void_p,) * 4),
     "decode_step": (POINTER(_Network), POINTER(_Memory), c_int64, c_int64, *(c_void_p,) * 10),
     "best_extensions": (c_int64, c_int64, c_int64, *(c_void_p,) * 4),
 }
@@ -189,7 +193,7 @@ def pack(weight: Tensor, bias: Tensor | None, precision: Precision, largest: flo
 def gate_order(hidden_size: int) -> Tensor:
     """Where each output of an `lstm` product comes from among gates (4H,) in the order of torch; -1 for padding.
 
-    Groups of one vector each of input gate, forget gate, output gate and candidate, for the same units.
+    Groups of a vector each of input gate, forget gate, output gate and candidate, for the same units.
     """
     width = int(_native().width())
     units = torch.arange(-(-hidden_size // width) * width).view(-1, 1, width)
@@ -213,14 +217,28 @@ def product(weights: Weights, inputs: Tensor, function: Function = "plain") -> T
     return out
 
 
-def lstm_sequence(weights: Weights, size: int, gates_in: Tensor, places: Tensor, out: Tensor, first: int) -> None:
-    """Whole sentences from zero states (B, H), into the H = `size` features from `first` on of out (N, F).
+class Encoder:
+    """Bidirectional LSTM layers of H = `size` units a direction.
 
-    weights: of the hidden state alone, outputs in `gate_order`; gates_in (N, O): what the inputs add to them. Step t of
-    sentence b is row places[t, b] of both; a negative one is behind its end.
+    directions: forward and backward of each layer, from the lowest up: the weights of its inputs, with the bias, and of
+    its hidden state; outputs in `gate_order`.
     """
-    pointers = gates_in.data_ptr(), places.data_ptr(), out[:, first:].data_ptr()
-    _native().lstm_sequence(*places.shape, size, byref(weights.struct), *pointers, out.size(1))
+
+    def __init__(self, directions: Sequence[tuple[Weights, Weights]], size: int) -> None:
+        self._held, self.layers, self.size = list(directions), len(directions) // 2, size
+        own = [_Direction(pointer(inputs.struct), pointer(recurrent.struct)) for inputs, recurrent in directions]
+        self.struct = (_Direction * len(own))(*own)
+
+
+def encode(encoder: Encoder, embedded: Tensor, lengths: Tensor) -> Tensor:
+    """embedded (B, S, E), lengths (B,) → the values (B, S, 2H), zero behind the ends of the sentences."""
+    embedded, lengths = embedded.contiguous(), lengths.contiguous()
+    batch, steps, width = embedded.shape
+    values, between = torch.empty(2, batch, steps, 2 * encoder.size).unbind()
+    tensors = embedded, lengths, values, between
+    pointers = (own.data_ptr() for own in tensors)
+    _native().encode(batch, steps, encoder.layers, encoder.size, encoder.struct, width, *pointers)
+    return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,7 +204,7 @@ static void lstm_step(int64_t n, int64_t size, const Weights *w, const Part *par
 
 /* Sentences from zero states: in step t, sentence b reads `added` at places[t, b] and writes `out` there, which has
  * `stride` floats a place. A negative place is behind its end: nothing is written. */
-void lstm_sequence(int64_t steps, int64_t n, int64_t size, const Weights *w, const float *added, const int64_t *places,
+static void lstm_sequence(int64_t steps, int64_t n, int64_t size, const Weights *w, const float *added, const int64_t *places,
                    float *out, int64_t stride) {
     float *states = scratch(STATES, (4 * n * size) * sizeof(float) + n * sizeof(int64_t));
     float *hidden = states, *cell = states + n * size, *next_hidden = cell + n * size, *next_cell = next_hidden + n * size;
@@ -219,6 +219,37 @@ void lstm_sequence(int64_t steps, int64_t n, int64_t size, const Weights *w, con
         float *held = hidden;
         hidden = next_hidden, next_hidden = held;
         held = cell, cell = next_cell, next_cell = held;
+    }
+}
+
+/* A layer in one direction: what the inputs give to the gates, and what the hidden state does. */
+typedef struct {
+    const Weights *inputs, *recurrent;
+} Direction;
+
+/* Bidirectional layers, the forward direction of each first, over embedded (B, S, E) → values (B, S, 2H), zero behind the
+ * ends. `between` is as large, for what the layers below give. See nmt.model.encoder.Encoder. */
+void encode(int64_t batch, int64_t steps, int64_t layers, int64_t size, const Direction *directions, int64_t width,
+            const float *embedded, const int64_t *lengths, float *values, float *between) {
+    int64_t n = batch * steps;
+    int64_t *forward = scratch(PLACES, 2 * n * sizeof(int64_t)), *backward = forward + n;
+    for (int64_t t = 0; t < steps; t++)
+        for (int64_t b = 0; b < batch; b++) {
+            int within = t < lengths[b];
+            forward[t * batch + b] = within ? b * steps + t : -1;
+            backward[t * batch + b] = within ? b * steps + lengths[b] - 1 - t : -1;
+        }
+    Part inputs = {embedded, 0, width};
+    for (int64_t layer = 0; layer < layers; layer++) {
+        float *out = (layers - layer) % 2 ? values : between;
+        memset(out, 0, n * 2 * size * sizeof(float));
+        for (int d = 0; d < 2; d++) {
+            const Direction *own = &directions[2 * layer + d];
+            float *gates = scratch(GATES, n * own->inputs->outputs * sizeof(float));
+            product(n, own->inputs, &inputs, 1, PLAIN, gates);
+            lstm_sequence(steps, batch, size, own->recurrent, gates, d ? backward : forward, out + d * size, 2 * size);
+        }
+        inputs = (Part){out, 0, 2 * size};
     }
 }
 

@@ -13,7 +13,7 @@ from nmt.kernels import Precision, States
 from nmt.model.attention import score_bias
 from nmt.model.encoder import Memory
 from nmt.model.seq2seq import Seq2Seq
-from nmt.runtime.parts import PackedEncoder, bounded, has_tanh, packed_decoder
+from nmt.runtime.parts import bounded, has_tanh, packed_decoder, packed_encoder
 from nmt.runtime.stepper import controlled, joined, narrowed
 from nmt.search.stepper import Step
 from nmt.text.tokenizer import PAD
@@ -39,10 +39,9 @@ class PackedStepper:
 
     def __init__(self, model: Seq2Seq, precision: Precision = "fp32") -> None:
         self._model, self.precision = model.eval(), precision
-        config, states = model.config, bounded(model.config, precision)
-        key, bridge = model.decoder.attention.key, model.decoder.bridge
+        key, bridge, states = model.decoder.attention.key, model.decoder.bridge, bounded(model.config, precision)
         with torch.inference_mode():
-            self._encoder = PackedEncoder(model, precision) if PackedEncoder.serves(config) else model.encoder
+            self._encoder = packed_encoder(model, precision)
             self._bridge = kernels.pack(bridge.weight, bridge.bias, states)
             self._key = kernels.pack(key.weight, key.bias, states) if isinstance(key, nn.Linear) else None
             self._decoder = packed_decoder(model, precision)
@@ -51,9 +50,12 @@ class PackedStepper:
         """Encode the sources, padded to the longest."""
         model, lengths = self._model, torch.tensor([len(source) for source in sources])
         pieces = pad_sequence([torch.tensor(source) for source in sources], batch_first=True, padding_value=PAD)
-        values, summary = self._encoder(
-            model.source_embedding(pieces) * math.sqrt(model.config.embedding_size), lengths
-        )
+        embedded = model.source_embedding(pieces) * math.sqrt(model.config.embedding_size)
+        if self._encoder:
+            values = kernels.encode(self._encoder, embedded, lengths)
+        else:
+            values, _ = model.encoder(embedded, lengths)
+        summary = model.encoder.summary(values, lengths)
         bias = score_bias(torch.arange(pieces.size(1)) < lengths.unsqueeze(1))
         first = kernels.product(self._bridge, summary, "tanh").view(len(sources), 2, self._decoder.depth, -1)
         hidden, cell = first.permute(1, 2, 0, 3).contiguous()

@@ -11,57 +11,29 @@ from nmt import kernels
 from nmt.config import ModelConfig
 from nmt.kernels import Precision
 from nmt.model.cells import BidirectionalLayer, LSTMLayer
-from nmt.model.encoder import Encoder
 from nmt.model.seq2seq import Seq2Seq
 
 
-class PackedEncoder:
-    """`nmt.model.encoder.Encoder`, if it has nothing but LSTMs."""
-
-    def __init__(self, model: Seq2Seq, precision: Precision) -> None:
-        largest = float(model.source_embedding.weight.abs().max()) * math.sqrt(model.config.embedding_size)
-        layers = cast(list[BidirectionalLayer], list(model.encoder.layers))
-        self._layers = [
-            [
-                _Direction(own, precision, 1.0 if depth else largest)
-                for own in (layer.left_to_right, layer.right_to_left)
-            ]
-            for depth, layer in enumerate(layers)
-        ]
-        self._size = model.config.encoder_size
-
-    @staticmethod
-    def serves(config: ModelConfig) -> bool:
-        """Whether a network of that shape has nothing but LSTMs."""
-        return not (config.gate_norm or config.layer_norm or config.residual)
-
-    def __call__(self, embedded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """embedded (B, S, E), lengths (B,) → values (B, S, M), zero beyond the length, and a summary (B, M)."""
-        batch, steps, _ = embedded.shape
-        step, first = torch.arange(steps).unsqueeze(1), torch.arange(batch) * steps
-        inside = step < lengths
-        orders = [(first + order).where(inside, -1) for order in (step, lengths - 1 - step)]
-        outputs = embedded.view(batch * steps, -1)
-        for directions in self._layers:
-            inputs, outputs = outputs, torch.zeros(batch * steps, 2 * self._size)
-            for number, (direction, order) in enumerate(zip(directions, orders, strict=True)):
-                direction(inputs, order, outputs, number * self._size)
-        values = outputs.view(batch, steps, -1)
-        return values, Encoder.summary(values, lengths)
-
-
-class _Direction:
-    """One LSTM over whole sentences: the inputs of all steps in one product, then step by step."""
-
-    def __init__(self, layer: LSTMLayer, precision: Precision, largest: float) -> None:
-        inputs, recurrent, *_ = layer.lstm.parameters()
-        self._size = recurrent.size(1)
-        self._inputs = kernels.pack(kernels.gates(inputs), kernels.gates(_bias(layer)), precision, largest)
-        self._recurrent = kernels.pack(kernels.gates(recurrent), None, precision)
-
-    def __call__(self, inputs: Tensor, order: Tensor, outputs: Tensor, first: int) -> None:
-        gates = kernels.product(self._inputs, inputs)
-        kernels.lstm_sequence(self._recurrent, self._size, gates, order, outputs, first)
+def packed_encoder(model: Seq2Seq, precision: Precision) -> kernels.Encoder | None:
+    """The encoder, if it has nothing but LSTMs."""
+    config = model.config
+    if config.gate_norm or config.layer_norm or config.residual:
+        return None
+    largest, directions = (
+        float(model.source_embedding.weight.detach().abs().max()) * math.sqrt(config.embedding_size),
+        [],
+    )
+    for layer in cast(list[BidirectionalLayer], list(model.encoder.layers)):
+        for direction in (layer.left_to_right, layer.right_to_left):
+            inputs, recurrent, *_ = (kernels.gates(own) for own in direction.lstm.parameters())
+            directions.append(
+                (
+                    kernels.pack(inputs, kernels.gates(_bias(direction)), precision, largest),
+                    kernels.pack(recurrent, None, precision),
+                )
+            )
+        largest = 1.0
+    return kernels.Encoder(directions, config.encoder_size)
 
 
 def packed_decoder(model: Seq2Seq, precision: Precision) -> kernels.Network:

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from nmt import kernels
 from nmt.package import write_sums
 from nmt.translator import default_model
 
@@ -117,6 +118,17 @@ def test_translates(service: Service) -> None:
     sums = [sum(row) for row in best["alignment"]["weights"]]
     assert sums
     assert sums == pytest.approx([1] * len(sums), abs=2e-3)  # the reply rounds
+
+
+def test_decodes_with_kernels(service: Service) -> None:
+    """They were compiled into the image, in the same builds as here: the best one that the processor runs."""
+    asked = "from nmt import kernels; print(*kernels.available(), kernels.library()._name)"
+    there = run("docker", "exec", service.container, "python3", "-c", asked).split()
+    best = kernels.library()
+
+    assert best
+    assert (*there[:-1],) == kernels.available()
+    assert Path(there[-1]).name.split(".")[0] == Path(best._name).name.split(".")[0]
 
 
 def test_is_not_root(service: Service) -> None:

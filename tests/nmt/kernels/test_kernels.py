@@ -3,10 +3,12 @@
 import pytest
 import torch
 from torch.nn import functional
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from nmt import kernels
+from nmt.config import ModelConfig
 from nmt.kernels import Precision, product
+from nmt.model.seq2seq import Seq2Seq
+from nmt.runtime.parts import packed_encoder
 
 RUNNABLE = [name for name, needed in kernels.BUILDS.items() if needed <= kernels.processor_flags()]
 
@@ -72,24 +74,21 @@ def test_functions_of_products(build: str, function: kernels.Function) -> None:
     assert (torch.isfinite(found) & (found > 0)).all() or function == "tanh"
 
 
-@pytest.mark.parametrize("size", [1, 5, 16, 37])
-def test_an_lstm_over_sentences_is_that_of_torch(build: str, size: int) -> None:
-    """Each sentence from zero states to its end, forward and backward; nothing is written behind the end."""
+@pytest.mark.parametrize(("size", "layers"), [(1, 1), (5, 2), (16, 3), (37, 2)])
+def test_an_encoder_is_that_of_torch(build: str, size: int, layers: int) -> None:
+    """Each sentence to its own end, in both directions; nothing is written behind it."""
     torch.manual_seed(size)
-    lengths, longest = torch.tensor([7, 1, 4]), 7
-    lstm = torch.nn.LSTM(3, size, batch_first=True, bidirectional=True)
-    x = torch.randn(3, longest, 3)
-    packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-    expected = pad_packed_sequence(lstm(packed)[0], batch_first=True)[0]
-    out, step = torch.zeros(3 * longest, 2 * size), torch.arange(longest).unsqueeze(1)
-    for number, order in enumerate((step.expand(-1, 3), lengths - 1 - step)):
-        inputs, recurrent, *biases = (own.detach() for own in lstm._flat_weights[4 * number : 4 * number + 4])
-        known = product(kernels.pack(kernels.gates(inputs), kernels.gates(sum(biases)), "fp32"), x.flatten(0, 1))
-        places = (torch.arange(3) * longest + order).where(step < lengths, -1)
-        recurrent_weights = kernels.pack(kernels.gates(recurrent), None, "fp32")
-        kernels.lstm_sequence(recurrent_weights, size, known, places, out, number * size)
+    shape = {"embedding_size": 3, "encoder_size": size, "encoder_layers": layers}
+    model = Seq2Seq(ModelConfig(source_vocabulary=9, target_vocabulary=9, **shape)).eval()
+    lengths, embedded = torch.tensor([7, 1, 4]), torch.randn(3, 7, 3)
+    packed = packed_encoder(model, "fp32")
+    assert packed
+    values = kernels.encode(packed, embedded, lengths)
 
-    assert torch.allclose(out.view(3, longest, -1), expected, atol=1e-5)
+    for number, length in enumerate(lengths.tolist()):
+        alone = model.encoder(embedded[number : number + 1, :length], torch.tensor([length]))[0][0]
+        assert torch.allclose(values[number, :length], alone, atol=1e-5)
+        assert not values[number, length:].any()
 
 
 @pytest.mark.parametrize(
