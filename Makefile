@@ -5,9 +5,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH ?= torch==2.13.0
 TORCH_PIP_ARGS ?=
 BIN := .venv/bin
-# What compiles the kernels where the system has no compiler: one that pip brings, without OpenMP.
+# What compiles the kernels: the system's compiler, with OpenMP if it has that, or else one that pip brings.
+COMPILER := $(shell command -v $(CC))
 OPENMP := $(shell echo 'int main(void) {return 0;}' | $(CC) -fopenmp -x c -o /dev/null - 2>/dev/null && echo -fopenmp)
 ZIG := $(abspath $(BIN))/python -m ziglang cc -target $(shell uname -m)-linux-gnu
+BUILD = $(if $(COMPILER),CFLAGS="$(OPENMP)" LDFLAGS="$(OPENMP)",CC="$(ZIG)" LDSHARED="$(ZIG) -shared")
 # Each of two test processes has one core; more threads would only wait for each other.
 TEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
@@ -46,7 +48,6 @@ format: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet $(TORCH_PIP_ARGS) "$(TORCH)"
 	$(BIN)/pip install --quiet --requirement requirements.lock
-	command -v $(CC) >/dev/null || $(BIN)/pip install --quiet ziglang
-	CC="$$(command -v $(CC) || echo $(ZIG))" CFLAGS="$(OPENMP)" LDFLAGS="$(OPENMP)" \
-		$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(if $(COMPILER),,$(BIN)/pip install --quiet ziglang)
+	$(BUILD) $(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@

@@ -11,8 +11,8 @@ _LARGEST_INT = 2**31 - 1
 def keep_freed_memory() -> None:
     """Let the C library keep what this process frees, where it is one that can (glibc).
 
-    Otherwise large tensors go back to the system after each use, which clears their pages when they are needed again: 2
-    to 3 % of an update on a CPU. The most memory that a run takes stays the same.
+    Otherwise large tensors go back to the system after each use, which clears their pages when they are needed again.
+    The most memory that a run takes stays the same.
     """
     if set_option := getattr(ctypes.CDLL(None), "mallopt", None):
         set_option(_MMAP_THRESHOLD, 2**30)
