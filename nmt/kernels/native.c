@@ -56,17 +56,19 @@ static void join(const Part *parts, int count, int64_t n, const Weights *w, void
     }
 }
 
+/* Sums are kept apart from where they are wanted, so that they stay in registers: weights might lie there for all that
+ * the compiler knows. */
 INLINE void multiply_floats(const int rows, const float *x, const float *weights, int64_t inputs, VF sums[TILE][4]) {
-    for (int r = 0; r < rows; r++)
-        for (int j = 0; j < 4; j++) sums[r][j] = all(0);
+    VF totals[TILE][4] = {};
     for (int64_t i = 0; i < inputs; i++, weights += GROUP) {
         VF own[4];
         for (int j = 0; j < 4; j++) own[j] = load(weights + j * W);
         for (int r = 0; r < rows; r++) {
             VF one = all(x[r * inputs + i]);
-            for (int j = 0; j < 4; j++) sums[r][j] += one * own[j];
+            for (int j = 0; j < 4; j++) totals[r][j] += one * own[j];
         }
     }
+    memcpy(sums, totals, rows * sizeof *sums);
 }
 
 #if BYTES
