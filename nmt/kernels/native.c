@@ -266,10 +266,10 @@ INLINE float compare(int score, const float *query, const float *key, const floa
     if (score == DOT)
         for (; i + W <= size; i += W) total += load(query + i) * load(key + i);
     else
-        for (; i + W <= size; i += W) total += load(energy + i) / (load(query + i) * load(key + i) + 1.0f);
+        for (; i + W <= size; i += W) total += load(energy + i) * reciprocal(load(query + i) * load(key + i) + 1.0f);
     if (i < size) {
         VF q = load_part(query + i, size - i, 0), k = load_part(key + i, size - i, 0);
-        total += score == DOT ? q * k : load_part(energy + i, size - i, 0) / (q * k + 1.0f);
+        total += score == DOT ? q * k : load_part(energy + i, size - i, 0) * reciprocal(q * k + 1.0f);
     }
     return score == DOT ? sum(total) : -2.0f * sum(total);
 }
