@@ -10,7 +10,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from nmt.kernels import library
+from nmt.kernels.builds import library
 
 _NARROW = {torch.float32: 0, torch.bfloat16: 1}
 

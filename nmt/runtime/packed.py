@@ -34,7 +34,7 @@ class PackedState:
 class PackedStepper:
     """Steps a `Seq2Seq` on the CPU with weights that are packed here, once: when they have changed, make a new one.
 
-    In fp32 the numbers are the module's to 1e-5; `nmt.kernels` says what int8 rounds.
+    In fp32 the numbers are the module's to 1e-5; `nmt.kernels.decode` says what int8 rounds.
     """
 
     def __init__(self, model: Seq2Seq, precision: Precision = "fp32") -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from nmt import kernels
+from nmt.kernels import builds
 from nmt.package import write_sums
 from nmt.translator import default_model
 
@@ -122,13 +122,11 @@ def test_translates(service: Service) -> None:
 
 def test_decodes_with_kernels(service: Service) -> None:
     """They were compiled into the image, in the same builds as here: the best one that the processor runs."""
-    asked = "from nmt import kernels; print(*kernels.available(), kernels.library()._name)"
+    asked = "from nmt.kernels import builds; print(*builds.available(), builds.native()._name)"
     there = run("docker", "exec", service.container, "python3", "-c", asked).split()
-    best = kernels.library()
 
-    assert best
-    assert (*there[:-1],) == kernels.available()
-    assert Path(there[-1]).name.split(".")[0] == Path(best._name).name.split(".")[0]
+    assert (*there[:-1],) == builds.available()
+    assert Path(there[-1]).name.split(".")[0] == Path(builds.native()._name).name.split(".")[0]
 
 
 def test_is_not_root(service: Service) -> None:

@@ -6,20 +6,20 @@ from torch.nn import functional
 
 from nmt import kernels
 from nmt.config import ModelConfig
-from nmt.kernels import Precision, product
+from nmt.kernels import Precision, builds, product
 from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime.parts import packed_encoder
 
-RUNNABLE = [name for name, needed in kernels.BUILDS.items() if needed <= kernels.processor_flags()]
+RUNNABLE = [name for name, needed in builds.BUILDS.items() if needed <= builds.processor_flags()]
 
 
 @pytest.fixture(params=RUNNABLE)
 def build(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """One build after the other in place of the best one."""
-    loaded = kernels.load(request.param)
+    loaded = builds.load(request.param)
     if loaded is None:
         pytest.skip(f"{request.param} was not compiled here")
-    monkeypatch.setattr(kernels, "library", lambda: loaded)
+    monkeypatch.setattr(builds, "library", lambda: loaded)
     return str(request.param)
 
 
@@ -103,15 +103,15 @@ def test_an_encoder_is_that_of_torch(build: str, size: int, layers: int) -> None
 )
 def test_the_best_build_that_the_processor_runs(flags: set[str], best: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Never one with instructions that it lacks."""
-    monkeypatch.setattr(kernels, "processor_flags", lambda: frozenset(flags))
-    monkeypatch.setattr(kernels, "load", lambda name: name)
+    monkeypatch.setattr(builds, "processor_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(builds, "load", lambda name: name)
 
-    assert kernels.library.__wrapped__() == best
+    assert builds.library.__wrapped__() == best
 
 
 def test_without_a_build_there_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """And no error: torch decodes then."""
-    monkeypatch.setattr(kernels, "load", lambda name: None)
-    monkeypatch.setattr(kernels, "library", kernels.library.__wrapped__)
+    monkeypatch.setattr(builds, "load", lambda name: None)
+    monkeypatch.setattr(builds, "library", builds.library.__wrapped__)
 
     assert kernels.available() == ()

@@ -1,0 +1,78 @@
+"""The structures and functions of `native.c`, as ctypes wants them."""
+
+from ctypes import POINTER, Structure, c_float, c_int, c_int64, c_void_p
+
+
+class Part(Structure):
+    _fields_ = (("values", c_void_p), ("rows", c_void_p), ("width", c_int64))
+
+
+class Weights(Structure):
+    _fields_ = (
+        ("packed", c_void_p),
+        ("bias", c_void_p),
+        ("scale", c_void_p),
+        ("zero", c_void_p),
+        ("inputs", c_int64),
+        ("outputs", c_int64),
+        ("range", c_float),
+    )
+
+
+class Direction(Structure):
+    _fields_ = (("inputs", POINTER(Weights)), ("recurrent", POINTER(Weights)))
+
+
+class Attention(Structure):
+    _fields_ = (
+        ("heads", c_int64),
+        ("size", c_int64),
+        ("memory", c_int64),
+        ("score", c_int64),
+        ("energy", c_void_p),
+        ("factor", c_float),
+    )
+
+
+class Memory(Structure):
+    _fields_ = (
+        ("batch", c_int64),
+        ("places", c_int64),
+        ("values", c_void_p),
+        ("keys", c_void_p),
+        ("bias", c_void_p),
+    )
+
+
+class Layer(Structure):
+    _fields_ = (
+        ("weights", POINTER(Weights)),
+        ("table", c_void_p),
+        ("gain", c_void_p),
+        ("bias", c_void_p),
+        ("scale", c_void_p),
+        ("shift", c_void_p),
+    )
+
+
+class Network(Structure):
+    _fields_ = (
+        ("wiring", c_int64),
+        ("depth", c_int64),
+        ("residual", c_int64),
+        ("embedding", c_int64),
+        ("size", c_int64),
+        ("layers", Layer * 8),
+        ("attention", Attention),
+        ("query", POINTER(Weights)),
+        ("readout", POINTER(Weights)),
+        ("output", POINTER(Weights)),
+    )
+
+
+ARGUMENTS = {
+    "product": (c_int64, POINTER(Weights), POINTER(Part), c_int, c_int, c_void_p),
+    "encode": (*(c_int64,) * 4, POINTER(Direction), c_int64, *(c_void_p,) * 4),
+    "decode_step": (POINTER(Network), POINTER(Memory), c_int64, c_int64, *(c_void_p,) * 10),
+    "best_extensions": (c_int64, c_int64, c_int64, *(c_void_p,) * 4),
+}
