@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from nmt.config import SearchConfig
 from nmt.model.seq2seq import Seq2Seq
 from nmt.scoring.metrics import MetricScore
 from training.config import TrainingConfig
@@ -29,8 +30,8 @@ def write_card(
         f"attention, {parameters:,} weights.",
         f"## Data\n\n{config.card.data}",
         f"## Licence\n\n{config.card.licence}",
-        "## Scores\n\nsacreBLEU, all references, beam "
-        f"{config.validation.search.beam_size}.\n\n| set | direction | score | metric | signature |\n"
+        f"## Scores\n\nsacreBLEU, all references, {_how(config.validation.search)}.\n\n"
+        "| set | direction | score | metric | signature |\n"
         "|---|---|---|---|---|\n" + "\n".join(rows),
         f"## How it was made\n\n`nmt train {name}.toml`, seed {config.seed}; the weights are those of {origin}.",
     ]
@@ -39,3 +40,7 @@ def write_card(
     if config.card.notes:
         sections.append(f"## Notes\n\n{config.card.notes}")
     return "\n\n".join(sections) + "\n"
+
+
+def _how(search: SearchConfig) -> str:
+    return f"beam {search.beam_size}" if search.method == "beam" else f"{search.method} search"

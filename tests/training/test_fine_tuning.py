@@ -203,7 +203,9 @@ def test_a_model_that_kept_what_it_could_do_is_written(
 
     assert all(torch.equal(weight, original.weights[name]) for name, weight in tuned.weights.items())
     assert tuned.description.directions == [("en", "de")]
-    assert "fine-tuned from the model in `tiny`" in (outcome.model / "README.md").read_text()
+    card = (outcome.model / "README.md").read_text()
+    assert "fine-tuned from the model in `tiny`" in card
+    assert "sacreBLEU, all references, beam 1." in card
 
 
 def test_a_run_in_which_all_was_forgotten_says_so(recipe: Callable[..., TrainingConfig], tmp_path: Path) -> None:
