@@ -10,6 +10,7 @@ from nmt.config import ModelConfig
 from nmt.errors import ConfigError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import ModelFolder
+from nmt.runtime.threads import engines_beside_training
 from nmt.scoring.metrics import corpus_bleu
 from nmt.text.tokenizer import Tokenizer
 from nmt.translator import Translator
@@ -76,7 +77,8 @@ class Guard:
         translator = Translator([model], tokenizer, list(self._sets))
         scores = {}
         for (source, target), rows in self._sets.items():
-            found = translator.translate([text for text, _ in rows], target, source, self._validation.search)
+            engines = engines_beside_training(next(model.parameters()).device.type)
+            found = translator.translate([text for text, _ in rows], target, source, self._validation.search, engines)
             bleu = corpus_bleu([t.text for t in found], [refs for _, refs in rows], self._validation.tokenize)
             scores[f"{source}-{target}"] = bleu.score
         return scores

@@ -10,6 +10,7 @@ import torch
 from nmt.alignment import Alignment
 from nmt.config import SearchConfig
 from nmt.model.seq2seq import Seq2Seq
+from nmt.runtime.threads import engines_beside_training
 from nmt.scoring.metrics import MetricScore, corpus_scores
 from nmt.text.tokenizer import PAD, Tokenizer
 from nmt.translator import Direction, Translator
@@ -112,7 +113,8 @@ class Validator:
         self, translator: Translator, direction: Direction, rows: DevSet, search: SearchConfig
     ) -> tuple[list[str], list[Sample]]:
         source, target = direction
-        translations = translator.translate(_column(rows), target, source, search)
+        engines = engines_beside_training(next(translator.models[0].parameters()).device.type)
+        translations = translator.translate(_column(rows), target, source, search, engines)
         shown = list(zip(rows, translations, strict=True))[: self._config.samples]
         samples = [Sample(text, refs[0], t.text, t.hypotheses[0].alignment()) for (text, refs), t in shown]
         return [translation.text for translation in translations], samples

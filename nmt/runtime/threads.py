@@ -4,6 +4,8 @@ from functools import cache
 
 import torch
 
+from nmt import kernels
+
 
 @cache
 def an_engine_a_core() -> int:
@@ -15,3 +17,11 @@ def an_engine_a_core() -> int:
     cores = torch.get_num_threads()
     torch.set_num_threads(1)
     return cores
+
+
+def engines_beside_training(device: str) -> int:
+    """How many engines to validate with, on a device such as `cpu`, where torch keeps its threads for the next update.
+
+    A compiled step has one thread; torch's own, and a GPU's, take all there is.
+    """
+    return torch.get_num_threads() if device == "cpu" and kernels.available() else 1

@@ -20,6 +20,7 @@ from nmt.runtime import precision as precision_module
 from nmt.runtime.packed import PackedStepper
 from nmt.runtime.precision import new_stepper
 from nmt.runtime.stepper import ModelState, ModelStepper
+from nmt.runtime.threads import engines_beside_training
 from nmt.search.engine import search_all
 from nmt.search.stepper import Step
 from nmt.search.top import best_extensions
@@ -178,6 +179,17 @@ def test_without_kernels_the_network_is_stepped_as_it_is(
     assert "without compiled kernels, several times slower: install a C compiler" in caplog.text
     with pytest.raises(ConfigError, match="'int8' cannot be had on this processor; it has fp32"):
         new_stepper(model, "int8")
+
+
+def test_engines_beside_training_are_one_a_core_where_a_step_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's own steps, on whatever device, share the cores out themselves."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(kernels, "available", lambda: ("fp32",))
+    assert engines_beside_training("cpu") == 3
+    assert engines_beside_training("cuda") == 1
+
+    monkeypatch.setattr(kernels, "available", lambda: ())
+    assert engines_beside_training("cpu") == 1
 
 
 def test_auto_decodes() -> None:
