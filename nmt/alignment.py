@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import regex
 
-from nmt.search.hypothesis import Floats
+from nmt.arrays import Floats
 from nmt.text.tokenizer import Span
 
 Level = Literal["words", "pieces"]

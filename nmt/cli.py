@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 
 import typer
@@ -26,8 +26,22 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     installed = {entry.name: entry for entry in entry_points(group="nmt.commands")}
     wanted = [name for name in arguments[:1] if name in installed] or sorted(installed)
     for name in wanted:
-        app.command(name)(installed[name].load())
+        try:
+            app.command(name)(installed[name].load())
+        except ModuleNotFoundError as error:
+            any_arguments = {"allow_extra_args": True, "ignore_unknown_options": True}
+            app.command(name, context_settings=any_arguments)(_missing(name, error.name))
     return app
+
+
+def _missing(name: str, module: str | None) -> Callable[[], None]:
+    """What stands for a command where only that is installed which translating and serving take."""
+
+    def refuse() -> None:
+        raise NmtError(f"nmt {name} needs {module}, which is not installed; install the project as nmt[train]")
+
+    refuse.__doc__ = f"Needs {module}, which is not installed."
+    return refuse
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import typer
 
 from nmt.config import SearchConfig, set_value
 from nmt.errors import InputError
-from nmt.model.mixture import Mixing
+from nmt.runtime.ensemble import Mixing
 from nmt.runtime.precision import Wanted
 from nmt.runtime.threads import an_engine_a_core
 from nmt.translation import TextHypothesis, Translation

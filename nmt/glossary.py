@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nmt.alignment import Unit, overlaps
-from nmt.search.hypothesis import Floats
+from nmt.arrays import Floats
 from nmt.text.normalize import NormalizedText
 from nmt.text.symbols import occurrences
 from nmt.text.tokenizer import Pieces

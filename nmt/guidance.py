@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from nmt.alignment import Unit, overlaps
+from nmt.arrays import Floats
 from nmt.config import SearchConfig
 from nmt.errors import InputError
 from nmt.glossary import Term, find_terms
@@ -76,7 +75,7 @@ class Guidance:
                     f"{wish.field} has {wish.phrase!r}, which exclude leaves no place for; send one of both",
                     f"search.{wish.field}",
                 )
-        return Guide(automata, torch.stack([_anchor(source, wish.terms) for wish in wishes]))
+        return Guide(automata, np.stack([_anchor(source, wish.terms) for wish in wishes]))
 
     def _prefix(self, search: SearchConfig) -> str:
         """As the model begins a text: with a space, which the text loses."""
@@ -104,13 +103,14 @@ def _wishes(terms: Sequence[Term]) -> list[_Wish]:
     return [_Wish(target, "glossary", tuple(term for term in terms if term.target == target)) for target in targets]
 
 
-def _anchor(source: Pieces, terms: Sequence[Term]) -> Tensor:
+def _anchor(source: Pieces, terms: Sequence[Term]) -> Floats:
     """(S,), as in `Guide.anchors`."""
     if not terms:
-        return torch.zeros(len(source))
+        return np.zeros(len(source), np.float32)
     own = overlaps(source.spans, [Unit(term.source, term.start, term.end) for term in terms]).any(axis=1)
     starts, ends = np.array(source.spans).T
-    return torch.from_numpy(np.where(starts == ends, 0, np.where(own, 1, -1)).astype(np.float32))
+    anchor: Floats = np.where(starts == ends, 0, np.where(own, 1, -1)).astype(np.float32)
+    return anchor
 
 
 def _check_size(terms: Sequence[Sequence[Term]], characters: int) -> None:

@@ -2,20 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
+from safetensors.numpy import load, save
 
 from nmt.config import Config, ModelConfig
 from nmt.errors import ModelFolderError
-from nmt.model.seq2seq import Seq2Seq
+from nmt.model.shapes import check_weights
 from nmt.text.tokenizer import Tokenizer
 
 FORMAT = 1
@@ -24,6 +23,10 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 
 _SUMS = "SHA256SUMS"
 _TOKENIZER = "tokenizer"
+
+
+Weights = dict[str, NDArray[np.floating[Any]]]
+"""By the names that `nmt.model.seq2seq.Seq2Seq.weights` gives them."""
 
 
 class Description(Config):
@@ -43,37 +46,39 @@ class ModelFolder:
     path: Path
     description: Description
     tokenizer: Tokenizer
-    weights: dict[str, Tensor]
+    weights: Weights
     sha256: str
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a folder. Raises `ModelFolderError` when a file is missing or altered, or a weight is not finite."""
+        """Read a folder. Raises `ModelFolderError` when a file is missing or altered, when the weights do not fit the
+        config, or one is not finite."""
         sums = _verify(path)
         description = _read_description(path / "config.json")
         try:
             weights = load((path / "model.safetensors").read_bytes())
         except SafetensorError as error:
             raise ModelFolderError(f"{path / 'model.safetensors'} is not a safetensors file: {error}") from error
-        broken = sorted(name for name, tensor in weights.items() if not bool(torch.isfinite(tensor).all()))
+        check_weights(description.model, weights)
+        broken = _not_finite(weights)
         if broken:
             raise ModelFolderError(f"{path} has weights that are not finite ({broken[0]}); train or export it again")
         return cls(path, description, Tokenizer.load(path / _TOKENIZER), weights, sums)
 
-    def build(self) -> Seq2Seq:
-        """The network with these weights, in float32, ready to translate."""
-        return Seq2Seq.with_weights(self.description.model, self.weights).eval()
+    @property
+    def parameters(self) -> int:
+        """How many numbers the network has learned."""
+        return sum(weight.size for weight in self.weights.values())
 
 
-def save_model_folder(
-    path: Path, description: Description, tokenizer: Tokenizer, weights: Mapping[str, Tensor], card: str
-) -> None:
+def save_model_folder(path: Path, description: Description, tokenizer: Tokenizer, weights: Weights, card: str) -> None:
     """Write a folder, with the sums last: until they are there, nobody takes it for complete.
 
     Weights are stored in float16, which costs no measurable quality and halves the folder.
     """
-    halves = stored(weights)
-    broken = sorted(name for name, tensor in halves.items() if not bool(torch.isfinite(tensor).all()))
+    with np.errstate(over="ignore"):
+        halves = {name: np.ascontiguousarray(weight, np.float16) for name, weight in weights.items()}
+    broken = _not_finite(halves)
     if broken:
         raise ModelFolderError(f"{broken[0]} has values that float16 cannot hold; the model was not written to {path}")
     path.mkdir(parents=True, exist_ok=True)
@@ -85,16 +90,15 @@ def save_model_folder(
     write_sums(path)
 
 
-def stored(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights as the folder holds them."""
-    return {name: tensor.to("cpu", torch.float16).contiguous() for name, tensor in weights.items()}
-
-
 def write_sums(path: Path) -> None:
     """List every file of the folder with its SHA-256, in the format of `sha256sum`."""
     files = sorted(file for file in path.rglob("*") if file.is_file() and file.name != _SUMS)
     lines = [f"{_sha256(file.read_bytes())}  {file.relative_to(path).as_posix()}\n" for file in files]
     (path / _SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def _not_finite(weights: Weights) -> list[str]:
+    return sorted(name for name, weight in weights.items() if not np.isfinite(weight).all())
 
 
 def _verify(path: Path) -> str:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
+import numpy as np
 
 from nmt.alignment import Unit, overlaps
 from nmt.config import AttentionControl
@@ -47,19 +47,19 @@ def _control(wanted: AttentionControl, sentence: Sentence, source: Pieces) -> Co
     else:
         spans = occurrences(wanted.words, sentence.text, capital=True)
     units = [Unit(sentence.text, max(0, start), min(end, len(sentence.text))) for start, end in spans]
-    inside = torch.from_numpy(overlaps(source.spans, units).any(axis=1))
-    if not bool(inside.any()):
+    inside = overlaps(source.spans, units).any(axis=1)
+    if not inside.any():
         return None
     factor = math.log(wanted.weight) if wanted.weight else -math.inf
-    return Control(torch.zeros(len(source)).masked_fill(inside, factor), *wanted.steps)
+    return Control(np.where(inside, np.float32(factor), np.float32(0)), *wanted.steps)
 
 
 def _check_left(controls: Sequence[Control], source: Pieces) -> None:
     """Some piece of the text must keep a weight; tag and end of sentence are never masked."""
     for step in {control.first for control in controls}:
-        text = torch.tensor([start < end for start, end in source.spans])
+        text = [start < end for start, end in source.spans]
         bias = total(controls, step)
-        if bias is not None and bool((bias[text] == -math.inf).all()):
+        if bias is not None and (bias[text] == -math.inf).all():
             raise InputError(
                 f"attention masks all of {source.text[:40]!r} in step {step}; leave a word to look at",
                 "search.attention",

@@ -7,10 +7,11 @@ from functools import cached_property
 import numpy as np
 
 from nmt.alignment import Alignment, Level, align, merge, overlaps, words
+from nmt.arrays import Floats
 from nmt.glossary import PlacedTerm, Term, place_terms
 from nmt.scoring.quality import Quality, Warning, confidence, quality
 from nmt.search.guides import Guide
-from nmt.search.hypothesis import Floats, Hypothesis
+from nmt.search.hypothesis import Hypothesis
 from nmt.text.sentences import Sentence
 from nmt.text.tokenizer import Pieces
 

@@ -3,17 +3,15 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
 from nmt.config import SearchConfig
 from nmt.errors import InputError, ModelFolderError, UnknownLanguage
 from nmt.guidance import Guidance
-from nmt.model.mixture import Mixing
-from nmt.model.seq2seq import Seq2Seq
 from nmt.package import PRETRAINED, ModelFolder
-from nmt.runtime.ensemble import together
+from nmt.runtime.ensemble import Mixing, together
 from nmt.runtime.precision import Wanted, new_stepper
 from nmt.scoring.forced import ForcedScore, score_forced
 from nmt.scoring.risk import Utility, by_expected_utility
@@ -24,6 +22,10 @@ from nmt.steering import steered
 from nmt.text import languages, sentences
 from nmt.text.tokenizer import Pieces, Tokenizer
 from nmt.translation import Job, SentencePart, TextHypothesis, Translation
+
+if TYPE_CHECKING:
+    from nmt.runtime.packed import PackedStepper
+    from nmt.runtime.stepper import ModelStepper
 
 Direction = tuple[str, str]
 AUTO = "auto"
@@ -40,24 +42,23 @@ class Translator:
 
     def __init__(
         self,
-        models: Sequence[Seq2Seq],
+        steppers: Sequence["PackedStepper | ModelStepper"],
         tokenizer: Tokenizer,
         directions: Sequence[Direction],
-        precision: Wanted = "fp32",
         mixing: Mixing = "log_linear",
     ) -> None:
-        """models: of one tokenizer; `mixing` says how several decide together. precision: what to decode in
-        (`nmt.runtime.products`); `auto` takes the fastest on this machine."""
-        self.models, self.tokenizer, self.directions = list(models), tokenizer, list(directions)
-        self._mixing = mixing
-        steppers = [new_stepper(model.eval(), precision) for model in models]
+        """steppers: of models with one tokenizer; `mixing` says how several decide together."""
+        self.tokenizer, self.directions = tokenizer, list(directions)
         self.precision = ", ".join(sorted({stepper.precision for stepper in steppers}))
         self._stepper = together(steppers, mixing)
         self._guidance = Guidance(tokenizer)
 
     @classmethod
     def load(cls, *paths: Path, precision: Wanted = "fp32", mixing: Mixing = "log_linear") -> Self:
-        """From a model folder, or from several as an ensemble; without one, the model in the box."""
+        """From a model folder, or from several as an ensemble; without one, the model in the box.
+
+        precision: what to decode in (`nmt.runtime.precision`); `auto` takes the fastest on this machine.
+        """
         return cls.from_folders([ModelFolder.load(path) for path in paths or [default_model()]], precision, mixing)
 
     @classmethod
@@ -66,7 +67,8 @@ class Translator:
     ) -> Self:
         """From model folders that are in memory already. Raises `ModelFolderError` when they do not fit together."""
         directions = _common_directions(folders)
-        return cls([folder.build() for folder in folders], folders[0].tokenizer, directions, precision, mixing)
+        steppers = [new_stepper(folder.description.model, folder.weights, precision) for folder in folders]
+        return cls(steppers, folders[0].tokenizer, directions, mixing)
 
     def new_engine(self) -> Engine[Any]:
         """A decode engine over the models."""
@@ -136,7 +138,7 @@ class Translator:
             _check_text(translation, "translation")
         encoded = [self.tokenizer.encode_source(text, target) for text, _ in pairs]
         wanted = [self.tokenizer.encode_target(translation) for _, translation in pairs]
-        forced = score_forced(self.models, [p.ids for p in encoded], [p.ids for p in wanted], mixing=self._mixing)
+        forced = score_forced(self._stepper, [p.ids for p in encoded], [p.ids for p in wanted])
         return [
             TextHypothesis(target_pieces.text, (_forced_part(source_pieces, target_pieces, result),))
             for source_pieces, target_pieces, result in zip(encoded, wanted, forced, strict=True)
@@ -148,7 +150,7 @@ class Translator:
         targets = [part.hypothesis.pieces for part in hypothesis.parts]
         return [
             [(self.tokenizer.target_piece(piece), log_prob) for piece, log_prob in place]
-            for forced in score_forced(self.models, sources, targets, count, self._mixing)
+            for forced in score_forced(self._stepper, sources, targets, count)
             for place in forced.top
         ]
 

@@ -23,13 +23,9 @@ class ServedModel:
     name: str
     version: str
     sha256: str
+    parameters: int
     translator: Translator
     decoder: Decoder
-
-    @property
-    def parameters(self) -> int:
-        """How many weights the network has."""
-        return sum(parameter.numel() for model in self.translator.models for parameter in model.parameters())
 
 
 class Registry:
@@ -81,4 +77,4 @@ def _load(path: Path, settings: Settings, engines: int) -> ServedModel:
     _log.info("loaded model %s from %s, to decode in %s", folder.description.name, path, translator.precision)
     description = folder.description
     decoder = Decoder(translator, settings.queue_size, engines)
-    return ServedModel(description.name, description.version, folder.sha256, translator, decoder)
+    return ServedModel(description.name, description.version, folder.sha256, folder.parameters, translator, decoder)

@@ -70,7 +70,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = Seq2Seq(config)
     folder = tmp_path_factory.mktemp("models") / "tiny"
     description = Description(name="tiny", directions=[("en", "de"), ("de", "en")], model=config)
-    save_model_folder(folder, description, tokenizer, model.weights(), "# A model for tests\n")
+    save_model_folder(folder, description, tokenizer, model.arrays(), "# A model for tests\n")
     return folder
 
 

@@ -111,7 +111,8 @@ def test_vendored_files_are_unchanged() -> None:
 def test_the_lock_file_pins_every_dependency() -> None:
     """Each dependency of pyproject.toml has one exact version."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["train"], *extras["dev"]]
     names = {re.split(r"[<>=\[ ]", entry)[0].lower().replace("_", "-") for entry in wanted}
     locked = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().splitlines())
 

@@ -10,14 +10,14 @@ from nmt.config import ModelConfig
 from nmt.errors import ConfigError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import ModelFolder
-from nmt.runtime.threads import engines_beside_training
+from nmt.runtime.stepper import stepper_of
 from nmt.scoring.metrics import corpus_bleu
 from nmt.text.tokenizer import Tokenizer
 from nmt.translator import Translator
 from training.config import FineTune, TrainingConfig, Validation
 from training.evaluate import read_test_set
 from training.transfer import transferred
-from training.validation import Lost, nothing_lost, spread
+from training.validation import Lost, engines_beside_training, nothing_lost, spread
 
 
 def initial_model(config: TrainingConfig, tokenizer: Tokenizer) -> Seq2Seq:
@@ -25,7 +25,7 @@ def initial_model(config: TrainingConfig, tokenizer: Tokenizer) -> Seq2Seq:
     if config.fine_tune is None:
         return Seq2Seq(config.model_config_for(tokenizer))
     folder = ModelFolder.load(config.fine_tune.model)
-    weights: Mapping[str, Tensor] = folder.weights
+    weights: Mapping[str, Tensor] = {name: torch.from_numpy(own) for name, own in folder.weights.items()}
     if not folder.tokenizer.equals(tokenizer):
         if not config.fine_tune.other_pieces:
             raise TrainingError(
@@ -70,11 +70,11 @@ class Guard:
 
     @cached_property
     def _before(self) -> dict[str, float]:
-        with torch.random.fork_rng(devices=[]):  # building a network draws random numbers; those of the run must stay
-            return self._scores(self._original.build(), self._original.tokenizer)
+        original = Seq2Seq.with_weights(self._original.description.model, self._original.weights)
+        return self._scores(original, self._original.tokenizer)
 
     def _scores(self, model: Seq2Seq, tokenizer: Tokenizer) -> dict[str, float]:
-        translator = Translator([model], tokenizer, list(self._sets))
+        translator = Translator([stepper_of(model)], tokenizer, list(self._sets))
         scores = {}
         for (source, target), rows in self._sets.items():
             engines = engines_beside_training(next(model.parameters()).device.type)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nmt.errors import Forgotten, TrainingError
 from nmt.model.seq2seq import Seq2Seq
-from nmt.package import Description, save_model_folder, stored
+from nmt.package import Description, save_model_folder
 from nmt.text.tokenizer import Tokenizer
 from training import ranks
 from training.averaging import around
@@ -71,10 +71,9 @@ class _Data:
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """The weights that become the model: where they come from, and all the scores that led to them."""
+    """Which weights became those of the network, and all the scores that led to them."""
 
     origin: str
-    weights: dict[str, Tensor]
     dev: dict[str, ValidationResult]
     test: ValidationResult | None
 
@@ -157,7 +156,7 @@ def _pairs(part: TrainingSet, tokenizer: Tokenizer, seed: int) -> Iterator[Sente
 
 
 def _choose(config: TrainingConfig, trainer: Trainer, data: _Data) -> _Choice:
-    """Take the best checkpoint, or the mean of those around it if that is better on the whole dev set.
+    """Load the best checkpoint, or the mean of those around it if that is better on the whole dev set.
 
     Raises `Forgotten` if no validation, or neither of the two, kept what a fine-tuned model has to keep.
     """
@@ -173,7 +172,7 @@ def _choose(config: TrainingConfig, trainer: Trainer, data: _Data) -> _Choice:
     whole = config.validation.model_copy(update={"sentences": _ALL})
     lost, dev = guarded(config, data.tokenizer, whole), {}
     for origin, weights in candidates.items():
-        model.load_weights(stored(weights))  # what is scored is what will be shipped
+        model.load_weights(_halved(weights))  # what is scored is what will be shipped
         dev[origin] = data.validator(whole, lost=lost).run(model)
     allowed = [origin for origin in dev if config.fine_tune is None or config.fine_tune.allows(dev[origin].lost)]
     if not allowed:
@@ -181,11 +180,14 @@ def _choose(config: TrainingConfig, trainer: Trainer, data: _Data) -> _Choice:
         losses = ", ".join(f"{score:.1f} on {name}" for name, score in best.lost.items())
         raise Forgotten(_forgotten(config, f"on the whole guard at its best update {progress.best_update} ({losses})"))
     chosen = max(allowed, key=lambda origin: dev[origin].metric(config.validation.metric))
-    test = None
-    if data.corpus.manifest.test:
-        model.load_weights(stored(candidates[chosen]))
-        test = data.validator(whole, "test").run(model)
-    return _Choice(chosen, candidates[chosen], dev, test)
+    model.load_weights(_halved(candidates[chosen]))
+    test = data.validator(whole, "test").run(model) if data.corpus.manifest.test else None
+    return _Choice(chosen, dev, test)
+
+
+def _halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights as a model folder holds them."""
+    return {name: weight.half() for name, weight in weights.items()}
 
 
 def _forgotten(config: TrainingConfig, when: str) -> str:
@@ -201,7 +203,7 @@ def _write_model(config: TrainingConfig, name: str, folder: Path, model: Seq2Seq
     scores = {"dev": choice.dev[choice.origin].scores} | ({"test": choice.test.scores} if choice.test else {})
     card = write_card(name, config, data.corpus, model, scores, choice.origin)
     description = Description(name=name, directions=data.corpus.directions, model=model.config)
-    save_model_folder(folder / "model", description, data.tokenizer, choice.weights, card)
+    save_model_folder(folder / "model", description, data.tokenizer, model.arrays(), card)
     results = {origin: result.as_json()["scores"] for origin, result in choice.dev.items()}
     write_atomically(folder / "scores.json", json.dumps(results, indent=2).encode())
     return folder / "model"

@@ -13,8 +13,8 @@ from rich.console import Console
 from nmt.commands import MixingOption, ModelOption, PrecisionOption, SetOption, read_search
 from nmt.config import SearchConfig
 from nmt.errors import DataError
-from nmt.model.mixture import Mixing
 from nmt.package import ModelFolder
+from nmt.runtime.ensemble import Mixing
 from nmt.runtime.precision import Wanted
 from nmt.runtime.threads import an_engine_a_core
 from nmt.translator import Translator, default_model

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from nmt import kernels
 from nmt.alignment import Alignment
-from nmt.config import SearchConfig
 from nmt.model.seq2seq import Seq2Seq
-from nmt.runtime.threads import engines_beside_training
+from nmt.runtime.stepper import stepper_of
 from nmt.scoring.metrics import MetricScore, corpus_scores
 from nmt.text.tokenizer import PAD, Tokenizer
 from nmt.translator import Direction, Translator
@@ -101,20 +101,20 @@ class Validator:
     def run(self, model: Seq2Seq) -> ValidationResult:
         """Loss by teacher forcing, BLEU and chrF by the search that the recipe names."""
         model.eval()
-        translator = Translator([model], self._tokenizer, list(self._dev))
+        translator = Translator([stepper_of(model)], self._tokenizer, list(self._dev))
+        engines = engines_beside_training(next(model.parameters()).device.type)
         scores, samples = {}, {}
         for direction, rows in self._dev.items():
             name = "-".join(direction)
-            texts, samples[name] = self._translate(translator, direction, rows, self._config.search)
+            texts, samples[name] = self._translate(translator, direction, rows, engines)
             scores[name] = corpus_scores(texts, [refs for _, refs in rows], tokenize=self._config.tokenize)
         return ValidationResult(self._loss(model), scores, samples, self._saturation(model), self._lost(model))
 
     def _translate(
-        self, translator: Translator, direction: Direction, rows: DevSet, search: SearchConfig
+        self, translator: Translator, direction: Direction, rows: DevSet, engines: int
     ) -> tuple[list[str], list[Sample]]:
         source, target = direction
-        engines = engines_beside_training(next(translator.models[0].parameters()).device.type)
-        translations = translator.translate(_column(rows), target, source, search, engines)
+        translations = translator.translate(_column(rows), target, source, self._config.search, engines)
         shown = list(zip(rows, translations, strict=True))[: self._config.samples]
         samples = [Sample(text, refs[0], t.text, t.hypotheses[0].alignment()) for (text, refs), t in shown]
         return [translation.text for translation in translations], samples
@@ -140,6 +140,14 @@ class Validator:
                 batch = self._batches.batch(np.array([row])).to(device)
                 model(batch.source, batch.lengths, batch.target_in)
         return gates.shares
+
+
+def engines_beside_training(device: str) -> int:
+    """How many engines to validate with, on a device such as `cpu`, where torch keeps its threads for the next update.
+
+    A compiled step has one thread; torch's own, and a GPU's, take all there is.
+    """
+    return torch.get_num_threads() if device == "cpu" and kernels.available() else 1
 
 
 def spread(rows: Sequence[Row], count: int) -> Sequence[Row]:

@@ -6,9 +6,12 @@ that this processor runs. Without a compiler there is none, and torch does all o
 
 from nmt.kernels.builds import Precision, available
 from nmt.kernels.decode import (
+    Bidirectional,
+    Cell,
     Encoder,
     Function,
     Layer,
+    Memory,
     Network,
     Score,
     Scores,
@@ -23,9 +26,12 @@ from nmt.kernels.decode import (
 )
 
 __all__ = [
+    "Bidirectional",
+    "Cell",
     "Encoder",
     "Function",
     "Layer",
+    "Memory",
     "Network",
     "Precision",
     "Score",

@@ -1,19 +1,19 @@
 """The kernels of a decode step, and the weights as they want them.
 
-Tensors are float32 on the CPU. fp32 is exact. int8 rounds weights to 255 steps an output, and inputs to 255 steps of an
-interval that is known when the weights are packed: it does not depend on the other rows of a batch, so a sentence's
-numbers are its own.
+Arrays are float32. fp32 is exact. int8 rounds weights to 255 steps an output, and inputs to 255 steps of an interval
+that is known when the weights are packed: it does not depend on the other rows of a batch, so a sentence's numbers are
+its own.
 """
 
 from collections.abc import Sequence
 from ctypes import byref, pointer
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
+from numpy.typing import NDArray
 
+from nmt.arrays import Floats, Integers
 from nmt.kernels import structs
 from nmt.kernels.builds import Precision, native
 
@@ -36,96 +36,130 @@ class Weights:
 
     struct: structs.Weights
     width: int
-    held: tuple[Tensor, ...]
+    held: tuple[NDArray[Any], ...]
 
 
-def pack(weight: Tensor, bias: Tensor | None, precision: Precision, largest: float = 1.0) -> Weights:
+def pack(weight: Floats, bias: Floats | None, precision: Precision, largest: float = 1.0) -> Weights:
     """A weight (O, I) and a bias (O,) or none; in int8, inputs will lie in [-largest, largest]."""
     group = 4 * int(native().width())
     outputs, inputs = weight.shape
-    padding = -outputs % group
-    weight = functional.pad(weight.detach().float(), (0, 0, 0, padding))
-    added = torch.zeros(outputs + padding)
+    groups = -(-outputs // group)
+    padded, added = np.zeros((groups * group, inputs), np.float32), np.zeros(groups * group, np.float32)
+    padded[:outputs] = weight
     if bias is not None:
-        added[:outputs] = bias.detach()
+        added[:outputs] = bias
     if precision == "fp32":
-        packed = weight.view(-1, group, inputs).transpose(1, 2).contiguous()
-        struct = structs.Weights(packed.data_ptr(), added.data_ptr(), None, None, inputs, outputs, 0)
+        packed = _dense(padded.reshape(groups, group, inputs).swapaxes(1, 2))
+        struct = structs.Weights(_address(packed), _address(added), None, None, inputs, outputs, 0)
         return Weights(struct, inputs, (packed, added))
-    steps = (weight.abs().amax(dim=1) / _STEPS).clamp_min(1e-12)
-    rounded = functional.pad((weight / steps.unsqueeze(1)).round(), (0, -inputs % 4)).to(torch.int8)
-    packed = rounded.view(len(rounded) // group, group, -1, 4).transpose(1, 2).contiguous()
-    held = packed, added, steps * (largest / _STEPS), _ZERO * rounded.sum(dim=1, dtype=torch.int32)
-    struct = structs.Weights(*(tensor.data_ptr() for tensor in held), rounded.size(1), outputs, largest)
+    steps = np.maximum(np.abs(padded).max(axis=1) / np.float32(_STEPS), np.float32(1e-12))
+    rounded = np.pad(np.rint(padded / steps[:, None]).astype(np.int8), [(0, 0), (0, -inputs % 4)])
+    fours = _dense(rounded.reshape(groups, group, -1, 4).swapaxes(1, 2))
+    zero = _ZERO * rounded.sum(axis=1, dtype=np.int32)
+    held = fours, added, steps * np.float32(largest / _STEPS), zero
+    struct = structs.Weights(*_addresses(*held), rounded.shape[1], outputs, largest)
     return Weights(struct, inputs, held)
 
 
-def gate_order(hidden_size: int) -> Tensor:
+def gate_order(hidden_size: int) -> Integers:
     """Where each output of an `lstm` product comes from among gates (4H,) in the order of torch; -1 for padding.
 
     Groups of a vector each of input gate, forget gate, output gate and candidate, for the same units.
     """
     width = int(native().width())
-    units = torch.arange(-(-hidden_size // width) * width).view(-1, 1, width)
-    first = torch.tensor([0, 1, 3, 2]).view(1, 4, 1) * hidden_size
-    return (first + units).where(units < hidden_size, -1).flatten()
+    units = np.arange(-(-hidden_size // width) * width).reshape(-1, 1, width)
+    first = np.array([0, 1, 3, 2]).reshape(1, 4, 1) * hidden_size
+    return np.where(units < hidden_size, first + units, -1).ravel()
 
 
-def gates(values: Tensor) -> Tensor:
+def gates(values: Floats) -> Floats:
     """What torch has by gate, (4H, ...), in the order of `gate_order`, with zeros for padding."""
     order = gate_order(len(values) // 4)
-    return values.detach().float()[order].where((order >= 0).view(-1, *(1,) * (values.dim() - 1)), 0.0)
+    ordered = values[order]
+    ordered[order < 0] = 0
+    return ordered
 
 
-def product(weights: Weights, inputs: Tensor, function: Function = "plain") -> Tensor:
+def product(weights: Weights, inputs: Floats, function: Function = "plain") -> Floats:
     """function(x Wᵀ + b) (N, O) of inputs x (N, I). `exponential` is e²ˣ, finite and never zero."""
-    inputs = inputs.contiguous()
+    inputs = _dense(inputs)
     count, width = inputs.shape
-    out = torch.empty(count, weights.struct.outputs)
-    part = structs.Part(inputs.data_ptr(), None, width)
-    native().product(count, byref(weights.struct), byref(part), 1, _FUNCTIONS[function], out.data_ptr())
+    out = np.empty((count, weights.struct.outputs), np.float32)
+    part = structs.Part(_address(inputs), None, width)
+    native().product(count, byref(weights.struct), byref(part), 1, _FUNCTIONS[function], _address(out))
     return out
 
 
-class Encoder:
-    """Bidirectional LSTM layers of H = `size` units a direction.
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One product that gives all gates from [inputs; hidden].
 
-    directions: forward and backward of each layer, from the lowest up: the weights of its inputs, with the bias, and of
-    its hidden state; outputs in `gate_order`.
+    gain, bias (4H,): what goes into each gate is normalized, times gain, plus bias; the outputs of `weights` are then
+    in torch's order, else in `gate_order`.
     """
 
-    def __init__(self, directions: Sequence[tuple[Weights, Weights]], size: int) -> None:
-        self._held, self.layers, self.size = list(directions), len(directions) // 2, size
-        own = [structs.Direction(pointer(inputs.struct), pointer(recurrent.struct)) for inputs, recurrent in directions]
-        self.struct = (structs.Direction * len(own))(*own)
+    weights: Weights
+    gain: Floats | None = None
+    bias: Floats | None = None
+
+    @property
+    def struct(self) -> structs.Cell:
+        """As the kernels want it, for as long as this object lives."""
+        return structs.Cell(pointer(self.weights.struct), _address(self.gain), _address(self.bias))
 
 
-def encode(encoder: Encoder, embedded: Tensor, lengths: Tensor) -> Tensor:
+@dataclass(frozen=True, slots=True)
+class Bidirectional:
+    """A layer of the encoder: of each direction, what its inputs and what its hidden state add to the gates.
+
+    scale, shift (2H,): what leaves the layer is normalized.
+    """
+
+    directions: tuple[tuple[Weights, Cell], tuple[Weights, Cell]]
+    scale: Floats | None = None
+    shift: Floats | None = None
+
+
+class Encoder:
+    """Bidirectional LSTM layers of H = `size` units a direction; residual: those above the first have a shortcut."""
+
+    def __init__(self, layers: Sequence[Bidirectional], size: int, *, residual: bool) -> None:
+        self._held, self.size = list(layers), size
+        own = [
+            structs.Bidirectional(
+                (structs.Direction * 2)(
+                    *(structs.Direction(pointer(inputs.struct), cell.struct) for inputs, cell in layer.directions)
+                ),
+                _address(layer.scale),
+                _address(layer.shift),
+            )
+            for layer in layers
+        ]
+        self.struct = structs.Encoder(len(own), size, residual, (structs.Bidirectional * structs.DEEPEST)(*own))
+
+
+def encode(encoder: Encoder, embedded: Floats, lengths: Integers) -> Floats:
     """embedded (B, S, E), lengths (B,) → the values (B, S, 2H), zero behind the ends of the sentences."""
-    embedded, lengths = embedded.contiguous(), lengths.contiguous()
+    embedded, lengths = _dense(embedded), _dense(lengths)
     batch, steps, width = embedded.shape
-    values, between = torch.empty(2, batch, steps, 2 * encoder.size).unbind()
-    tensors = embedded, lengths, values, between
-    pointers = (own.data_ptr() for own in tensors)
-    native().encode(batch, steps, encoder.layers, encoder.size, encoder.struct, width, *pointers)
+    values, between = np.empty((2, batch, steps, 2 * encoder.size), np.float32)
+    arrays = embedded, lengths, values, between
+    native().encode(byref(encoder.struct), batch, steps, width, *_addresses(*arrays))
     return values
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer of the decoder: the weights of one product that gives all gates from [inputs; hidden].
+    """A layer of the decoder.
 
-    table: what each piece adds to the gates, where the embedded pieces are not among the inputs · gain, bias (4H,):
-    what goes into each gate is normalized, times gain, plus bias; the outputs of weights and table are then in torch's
-    order, else in `gate_order` · scale, shift (H,): what leaves the layer is normalized.
+    table (V, ...): what each piece adds to the gates, where the embedded pieces are not among the inputs, in the order
+    of the cell's · scale, shift (H,): what leaves the layer is normalized.
     """
 
-    weights: Weights
-    table: Tensor | None = None
-    gain: Tensor | None = None
-    bias: Tensor | None = None
-    scale: Tensor | None = None
-    shift: Tensor | None = None
+    cell: Cell
+    table: Floats | None = None
+    scale: Floats | None = None
+    shift: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +175,7 @@ class Scores:
     heads: int
     size: int
     query: Weights | None
-    energy: Tensor
+    energy: Floats | None = None
     factor: float = 1.0
 
 
@@ -161,15 +195,10 @@ class Network:
     ) -> None:
         self._held = (list(layers), scores, readout, output)
         self.depth, self.embedding_size, self.vocabulary = len(layers), readout.struct.outputs, output.struct.outputs
-        own = [
-            structs.Layer(
-                pointer(one.weights.struct), *map(_pointer, (one.table, one.gain, one.bias, one.scale, one.shift))
-            )
-            for one in layers
-        ]
+        own = [structs.Layer(one.cell.struct, *_addresses(one.table, one.scale, one.shift)) for one in layers]
         self.hidden_size = readout.width - memory_size
         attention = structs.Attention(
-            scores.heads, scores.size, memory_size, _SCORES[scores.score], scores.energy.data_ptr(), scores.factor
+            scores.heads, scores.size, memory_size, _SCORES[scores.score], _address(scores.energy), scores.factor
         )
         self.struct = structs.Network(
             _WIRINGS[wiring],
@@ -177,7 +206,7 @@ class Network:
             residual,
             self.embedding_size,
             self.hidden_size,
-            (structs.Layer * 8)(*own),
+            (structs.Layer * structs.DEEPEST)(*own),
             attention,
             pointer(scores.query.struct) if scores.query else None,
             pointer(readout.struct),
@@ -185,39 +214,54 @@ class Network:
         )
 
 
-Memory = tuple[Tensor, Tensor, Tensor]
-"""values (B, S, M), keys (B, S, A), and what is added to the scores (B, S)."""
+class Memory(NamedTuple):
+    """values (B, S, M), keys (B, S, A), and what is added to the scores, bias (B, S): -inf where no piece is."""
 
-States = tuple[Tensor, Tensor, Tensor]
-"""hidden and cell (L, N, H), the last attentional vectors (N, E)."""
+    values: Floats
+    keys: Floats
+    bias: Floats
+
+
+class States(NamedTuple):
+    """hidden and cell (L, N, H), the last attentional vectors, feed (N, E)."""
+
+    hidden: Floats
+    cell: Floats
+    feed: Floats
 
 
 def decode_step(
-    network: Network, pieces: Tensor, memory: Memory, states: States, rows: Tensor
-) -> tuple[Tensor, Tensor, States]:
+    network: Network, pieces: Integers, memory: Memory, states: States, rows: Integers
+) -> tuple[Floats, Floats, States]:
     """One piece (B, K) for each row, which goes on from the states at `rows` (B, K).
 
     Returns the log-probabilities (B, K, V) of the next pieces, the weights (B, K, S), and the states of B · K rows.
     """
-    memory = memory[0].contiguous(), memory[1].contiguous(), memory[2].contiguous()
-    (batch, count), places, held = pieces.shape, memory[2].size(1), states[2].size(0)
-    following = torch.empty(2, network.depth, batch * count, network.hidden_size)
-    feed = torch.empty(batch * count, network.embedding_size)
-    log_probs, weights = torch.empty(batch, count, network.vocabulary), torch.empty(batch, count, places)
-    source = structs.Memory(batch, places, *(own.data_ptr() for own in memory))
-    hidden, cell = following.unbind()
-    tensors = (pieces.contiguous(), rows.contiguous(), *states, hidden, cell, feed, weights, log_probs)
-    native().decode_step(byref(network.struct), byref(source), count, held, *(own.data_ptr() for own in tensors))
-    return log_probs, weights, (hidden, cell, feed)
+    (batch, count), places = pieces.shape, memory.bias.shape[1]
+    hidden, cell = np.empty((2, network.depth, batch * count, network.hidden_size), np.float32)
+    after = States(hidden, cell, np.empty((batch * count, network.embedding_size), np.float32))
+    log_probs = np.empty((batch, count, network.vocabulary), np.float32)
+    weights = np.empty((batch, count, places), np.float32)
+    source = structs.Memory(batch, places, *_addresses(*memory))
+    arrays = (_dense(pieces), _dense(rows), *states, *after, weights, log_probs)
+    native().decode_step(byref(network.struct), byref(source), count, len(states.feed), *_addresses(*arrays))
+    return log_probs, weights, after
 
 
-def best_extensions(log_probs: Tensor, totals: Tensor) -> tuple[Tensor, Tensor]:
+def best_extensions(log_probs: Floats, totals: Floats) -> tuple[Floats, Integers]:
     """The K best of the K · V sums totals (B, K) + log_probs (B, K, V), and their places; -inf at 0 beyond the last."""
-    best, at = torch.empty(totals.shape), torch.empty(totals.shape, dtype=torch.long)
-    tensors = log_probs.contiguous(), totals.contiguous(), best, at
-    native().best_extensions(*log_probs.shape, *(own.data_ptr() for own in tensors))
+    best, at = np.empty(totals.shape, np.float32), np.empty(totals.shape, np.int64)
+    arrays = _dense(log_probs), _dense(totals), best, at
+    native().best_extensions(*log_probs.shape, *_addresses(*arrays))
     return best, at
 
 
-def _pointer(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
+_dense = np.ascontiguousarray
+
+
+def _addresses(*arrays: NDArray[Any] | None) -> list[int | None]:
+    return [_address(array) for array in arrays]
+
+
+def _address(array: NDArray[Any] | None) -> int | None:
+    return None if array is None else array.ctypes.data

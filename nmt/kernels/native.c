@@ -171,6 +171,8 @@ void product(int64_t n, const Weights *w, const Part *parts, int count, int func
     }
 }
 
+#define DEEPEST 8 /* layers that encoder and decoder have room for */
+
 /* ---- LSTM -------------------------------------------------------------------------------------------------------- */
 
 /* The next state of W units from their gates, in the order input, forget, output, candidate. */
@@ -180,11 +182,69 @@ INLINE void next_state(const VF gates[4], const float *cell, float *next_hidden,
     store_part(next_hidden, sigmoid(gates[2]) * tangent(after), left);
 }
 
-/* One step of n rows, whose weights have the four gates of W units in a group. `added` (…, groups · 4W) has what is known
- * of the gates, such as a table of embeddings. */
-static void lstm_step(int64_t n, int64_t size, const Weights *w, const Part *parts, int count, const float *added,
-                      const int64_t *added_rows, const float *cell, const int64_t *cell_rows, float *next_hidden,
-                      float *next_cell) {
+/* What a layer makes of its joined inputs. With `gain`, what goes into each gate is normalized first; the outputs of
+ * `weights` are then in the order of torch, by gate, and `bias` comes after. */
+typedef struct {
+    const Weights *weights;
+    const float *gain, *bias;
+} Cell;
+
+#define EPSILON 1e-5f
+
+/* A row of `count` features brought to mean 0 and variance 1, times scale, plus shift. */
+static void standardize(float *row, int64_t count, const float *scale, const float *shift) {
+    double total = 0, squares = 0;
+    for (int64_t i = 0; i < count; i++) total += row[i];
+    float mean = total / count;
+    for (int64_t i = 0; i < count; i++) squares += (row[i] - mean) * (row[i] - mean);
+    float factor = 1.0f / sqrtf(squares / count + EPSILON);
+    for (int64_t i = 0; i < count; i++) row[i] = (row[i] - mean) * factor * scale[i] + shift[i];
+}
+
+/* The states that n rows go on from: row i from rows[i], or from its own place where there are no rows. */
+typedef struct {
+    const float *cell;
+    const int64_t *rows;
+} Before;
+
+INLINE const float *cell_of(Before before, int64_t row, int64_t size) {
+    return before.cell + (before.rows ? before.rows[row] : row) * size;
+}
+
+/* What is known of the gates of n rows before their product, such as a table of embeddings: row i has that at rows[i]. */
+typedef struct {
+    const float *gates;
+    const int64_t *rows;
+} Known;
+
+static const int ORDER[4] = {0, 1, 3, 2}; /* where torch has the input, forget and output gate and the candidate */
+
+static void normalized_step(int64_t n, int64_t size, const Cell *cell, const Part *parts, int count, Known known,
+                            Before before, float *next_hidden, float *next_cell) {
+    float *gates = scratch(SUMS, n * 4 * size * sizeof(float));
+    product(n, cell->weights, parts, count, PLAIN, gates);
+    for (int64_t row = 0; row < n; row++) {
+        float *own = gates + row * 4 * size;
+        if (known.gates)
+            for (int64_t i = 0; i < 4 * size; i++) own[i] += known.gates[known.rows[row] * 4 * size + i];
+        for (int64_t at = 0; at < 4 * size; at += size) standardize(own + at, size, cell->gain + at, cell->bias + at);
+        for (int64_t i = 0; i < size; i += W) {
+            VF of_units[4];
+            for (int j = 0; j < 4; j++) of_units[j] = load_part(own + ORDER[j] * size + i, size - i, 0);
+            next_state(of_units, cell_of(before, row, size) + i, next_hidden + row * size + i,
+                       next_cell + row * size + i, size - i);
+        }
+    }
+}
+
+/* One step of n rows. Without `gain` the weights have the four gates of W units in a group, which never reach memory. */
+static void lstm_step(int64_t n, int64_t size, const Cell *cell, const Part *parts, int count, Known known, Before before,
+                      float *next_hidden, float *next_cell) {
+    if (cell->gain) {
+        normalized_step(n, size, cell, parts, count, known, before, next_hidden, next_cell);
+        return;
+    }
+    const Weights *w = cell->weights;
     void *joined = scratch(JOINED, n * w->inputs * (w->scale ? 1 : 4));
     join(parts, count, n, w, joined);
     int64_t groups = (size + W - 1) / W;
@@ -194,46 +254,59 @@ static void lstm_step(int64_t n, int64_t size, const Weights *w, const Part *par
             int rows = multiply(joined, n, first, w, group, sums);
             for (int64_t row = first; row < first + rows; row++) {
                 VF *gates = sums[row - first];
-                const float *known = added ? added + (added_rows[row] * groups + group) * GROUP : 0;
-                for (int j = 0; known && j < 4; j++) gates[j] += load(known + j * W);
+                const float *added = known.gates ? known.gates + (known.rows[row] * groups + group) * GROUP : 0;
+                for (int j = 0; added && j < 4; j++) gates[j] += load(added + j * W);
                 int64_t at = row * size + group * W;
-                const float *before = cell + (cell_rows ? cell_rows[row] : row) * size + group * W;
-                next_state(gates, before, next_hidden + at, next_cell + at, size - group * W);
+                next_state(gates, cell_of(before, row, size) + group * W, next_hidden + at, next_cell + at,
+                           size - group * W);
             }
         }
     }
 }
 
-/* Sentences from zero states: in step t, sentence b reads `added` at places[t, b] and writes `out` there, which has
+/* Sentences from zero states: in step t, sentence b knows the gates at places[t, b] and writes `out` there, which has
  * `stride` floats a place. A negative place is behind its end: nothing is written. */
-static void lstm_sequence(int64_t steps, int64_t n, int64_t size, const Weights *w, const float *added, const int64_t *places,
-                   float *out, int64_t stride) {
+static void lstm_sequence(int64_t steps, int64_t n, int64_t size, const Cell *cell, const float *gates,
+                          const int64_t *places, float *out, int64_t stride) {
     float *states = scratch(STATES, (4 * n * size) * sizeof(float) + n * sizeof(int64_t));
-    float *hidden = states, *cell = states + n * size, *next_hidden = cell + n * size, *next_cell = next_hidden + n * size;
+    float *hidden = states, *before = states + n * size, *next_hidden = before + n * size;
+    float *next_cell = next_hidden + n * size;
     int64_t *rows = (int64_t *)(next_cell + n * size);
     memset(states, 0, 2 * n * size * sizeof(float));
     for (int64_t t = 0; t < steps; t++, places += n) {
         for (int64_t b = 0; b < n; b++) rows[b] = places[b] < 0 ? 0 : places[b];
         Part part = {hidden, 0, size};
-        lstm_step(n, size, w, &part, 1, added, rows, cell, 0, next_hidden, next_cell);
+        lstm_step(n, size, cell, &part, 1, (Known){gates, rows}, (Before){before, 0}, next_hidden, next_cell);
         for (int64_t b = 0; b < n; b++)
             if (places[b] >= 0) memcpy(out + places[b] * stride, next_hidden + b * size, size * sizeof(float));
         float *held = hidden;
         hidden = next_hidden, next_hidden = held;
-        held = cell, cell = next_cell, next_cell = held;
+        held = before, before = next_cell, next_cell = held;
     }
 }
 
 /* A layer in one direction: what the inputs give to the gates, and what the hidden state does. */
 typedef struct {
-    const Weights *inputs, *recurrent;
+    const Weights *inputs;
+    Cell cell;
 } Direction;
 
-/* Bidirectional layers, the forward direction of each first, over embedded (B, S, E) → values (B, S, 2H), zero behind the
- * ends. `between` is as large, for what the layers below give. See nmt.model.encoder.Encoder. */
-void encode(int64_t batch, int64_t steps, int64_t layers, int64_t size, const Direction *directions, int64_t width,
-            const float *embedded, const int64_t *lengths, float *values, float *between) {
-    int64_t n = batch * steps;
+/* A forward and a backward layer. `scale` and `shift` normalize what leaves them; null where it is left as it is. */
+typedef struct {
+    Direction directions[2];
+    const float *scale, *shift;
+} Bidirectional;
+
+typedef struct {
+    int64_t depth, size, residual;
+    Bidirectional layers[DEEPEST];
+} Encoder;
+
+/* Embedded (B, S, E) → values (B, S, 2H), zero behind the ends. `between` is as large, for what the layers below give. See
+ * nmt.model.encoder.Encoder. */
+void encode(const Encoder *encoder, int64_t batch, int64_t steps, int64_t width, const float *embedded,
+            const int64_t *lengths, float *values, float *between) {
+    int64_t n = batch * steps, size = encoder->size;
     int64_t *forward = scratch(PLACES, 2 * n * sizeof(int64_t)), *backward = forward + n;
     for (int64_t t = 0; t < steps; t++)
         for (int64_t b = 0; b < batch; b++) {
@@ -242,15 +315,20 @@ void encode(int64_t batch, int64_t steps, int64_t layers, int64_t size, const Di
             backward[t * batch + b] = within ? b * steps + lengths[b] - 1 - t : -1;
         }
     Part inputs = {embedded, 0, width};
-    for (int64_t layer = 0; layer < layers; layer++) {
-        float *out = (layers - layer) % 2 ? values : between;
+    for (int64_t depth = 0; depth < encoder->depth; depth++) {
+        const Bidirectional *layer = &encoder->layers[depth];
+        float *out = (encoder->depth - depth) % 2 ? values : between;
         memset(out, 0, n * 2 * size * sizeof(float));
         for (int d = 0; d < 2; d++) {
-            const Direction *own = &directions[2 * layer + d];
+            const Direction *own = &layer->directions[d];
             float *gates = scratch(GATES, n * own->inputs->outputs * sizeof(float));
             product(n, own->inputs, &inputs, 1, PLAIN, gates);
-            lstm_sequence(steps, batch, size, own->recurrent, gates, d ? backward : forward, out + d * size, 2 * size);
+            lstm_sequence(steps, batch, size, &own->cell, gates, d ? backward : forward, out + d * size, 2 * size);
         }
+        for (int64_t i = 0; i < n * 2 * size && depth && encoder->residual; i++) out[i] += inputs.values[i];
+        for (int64_t place = 0; place < n && layer->scale; place++)
+            if (place % steps < lengths[place / steps])
+                standardize(out + place * 2 * size, 2 * size, layer->scale, layer->shift);
         inputs = (Part){out, 0, 2 * size};
     }
 }
@@ -355,14 +433,11 @@ static void log_softmax(int64_t n, int64_t count, float *logits) {
 /* ---- a whole step ------------------------------------------------------------------------------------------------- */
 
 enum { DEEP, INPUT_FEEDING, CONDITIONAL };
-#define DEEPEST 8
-
-/* A layer. With `gain`, what goes into the gates is normalized first; its outputs are then in the order of torch, by gate,
- * and `bias` comes after. `scale` and `shift` normalize what leaves the layer; null where it is left as it is. */
+/* A layer. `scale` and `shift` normalize what leaves it; null where it is left as it is. */
 typedef struct {
-    const Weights *weights;
+    Cell cell;
     const float *table; /* of the first layer: what each piece adds to the gates */
-    const float *gain, *bias, *scale, *shift;
+    const float *scale, *shift;
 } Layer;
 
 typedef struct {
@@ -372,39 +447,6 @@ typedef struct {
     const Weights *query; /* null: the outputs are the query */
     const Weights *readout, *output;
 } Network;
-
-#define EPSILON 1e-5f
-
-/* A row of `count` features brought to mean 0 and variance 1, times scale, plus shift. */
-static void standardize(float *row, int64_t count, const float *scale, const float *shift) {
-    double total = 0, squares = 0;
-    for (int64_t i = 0; i < count; i++) total += row[i];
-    float mean = total / count;
-    for (int64_t i = 0; i < count; i++) squares += (row[i] - mean) * (row[i] - mean);
-    float factor = 1.0f / sqrtf(squares / count + EPSILON);
-    for (int64_t i = 0; i < count; i++) row[i] = (row[i] - mean) * factor * scale[i] + shift[i];
-}
-
-static const int ORDER[4] = {0, 1, 3, 2}; /* where torch has the input, forget and output gate and the candidate */
-
-static void normalized_step(int64_t n, int64_t size, const Layer *layer, const Part *parts, int count,
-                            const int64_t *pieces, const float *cell, const int64_t *rows, float *next_hidden,
-                            float *next_cell) {
-    float *gates = scratch(GATES, n * 4 * size * sizeof(float));
-    product(n, layer->weights, parts, count, PLAIN, gates);
-    for (int64_t row = 0; row < n; row++) {
-        float *own = gates + row * 4 * size;
-        if (layer->table)
-            for (int64_t i = 0; i < 4 * size; i++) own[i] += layer->table[pieces[row] * 4 * size + i];
-        for (int64_t at = 0; at < 4 * size; at += size) standardize(own + at, size, layer->gain + at, layer->bias + at);
-        for (int64_t i = 0; i < size; i += W) {
-            VF gates_of_units[4];
-            for (int j = 0; j < 4; j++) gates_of_units[j] = load_part(own + ORDER[j] * size + i, size - i, 0);
-            next_state(gates_of_units, cell + rows[row] * size + i, next_hidden + row * size + i,
-                       next_cell + row * size + i, size - i);
-        }
-    }
-}
 
 static void look(const Network *net, const Memory *memory, int64_t rows, const float *outputs, float *context,
                  float *weights) {
@@ -454,12 +496,9 @@ void decode_step(const Network *net, const Memory *memory, int64_t k, int64_t he
         if (depth ? net->wiring == DEEP : net->wiring == CONDITIONAL) parts[count++] = (Part){context, 0, mixed};
         if (!depth && net->wiring == INPUT_FEEDING) parts[count++] = (Part){feed, rows, net->embedding};
         parts[count++] = (Part){hidden + depth * held * size, rows, size};
-        const float *before = cell + depth * held * size;
         float *own_hidden = next_hidden + depth * n * size, *own_cell = next_cell + depth * n * size;
-        if (layer->gain)
-            normalized_step(n, size, layer, parts, count, pieces, before, rows, own_hidden, own_cell);
-        else
-            lstm_step(n, size, layer->weights, parts, count, layer->table, pieces, before, rows, own_hidden, own_cell);
+        lstm_step(n, size, &layer->cell, parts, count, (Known){layer->table, pieces},
+                  (Before){cell + depth * held * size, rows}, own_hidden, own_cell);
         outputs = leave(net, depth, n, own_hidden, outputs);
         if (depth == (net->wiring == DEEP ? 0 : net->wiring == INPUT_FEEDING ? net->depth - 1 : -1))
             look(net, memory, k, outputs, context, weights);

@@ -2,6 +2,8 @@
 
 from ctypes import POINTER, Structure, c_float, c_int, c_int64, c_void_p
 
+DEEPEST = 8
+
 
 class Part(Structure):
     _fields_ = (("values", c_void_p), ("rows", c_void_p), ("width", c_int64))
@@ -19,8 +21,20 @@ class Weights(Structure):
     )
 
 
+class Cell(Structure):
+    _fields_ = (("weights", POINTER(Weights)), ("gain", c_void_p), ("bias", c_void_p))
+
+
 class Direction(Structure):
-    _fields_ = (("inputs", POINTER(Weights)), ("recurrent", POINTER(Weights)))
+    _fields_ = (("inputs", POINTER(Weights)), ("cell", Cell))
+
+
+class Bidirectional(Structure):
+    _fields_ = (("directions", Direction * 2), ("scale", c_void_p), ("shift", c_void_p))
+
+
+class Encoder(Structure):
+    _fields_ = (("depth", c_int64), ("size", c_int64), ("residual", c_int64), ("layers", Bidirectional * DEEPEST))
 
 
 class Attention(Structure):
@@ -45,14 +59,7 @@ class Memory(Structure):
 
 
 class Layer(Structure):
-    _fields_ = (
-        ("weights", POINTER(Weights)),
-        ("table", c_void_p),
-        ("gain", c_void_p),
-        ("bias", c_void_p),
-        ("scale", c_void_p),
-        ("shift", c_void_p),
-    )
+    _fields_ = (("cell", Cell), ("table", c_void_p), ("scale", c_void_p), ("shift", c_void_p))
 
 
 class Network(Structure):
@@ -62,7 +69,7 @@ class Network(Structure):
         ("residual", c_int64),
         ("embedding", c_int64),
         ("size", c_int64),
-        ("layers", Layer * 8),
+        ("layers", Layer * DEEPEST),
         ("attention", Attention),
         ("query", POINTER(Weights)),
         ("readout", POINTER(Weights)),
@@ -72,7 +79,7 @@ class Network(Structure):
 
 ARGUMENTS = {
     "product": (c_int64, POINTER(Weights), POINTER(Part), c_int, c_int, c_void_p),
-    "encode": (*(c_int64,) * 4, POINTER(Direction), c_int64, *(c_void_p,) * 4),
+    "encode": (POINTER(Encoder), *(c_int64,) * 3, *(c_void_p,) * 4),
     "decode_step": (POINTER(Network), POINTER(Memory), c_int64, c_int64, *(c_void_p,) * 10),
     "best_extensions": (c_int64, c_int64, c_int64, *(c_void_p,) * 4),
 }

@@ -92,7 +92,7 @@ INLINE VF sigmoid(VF x) { return reciprocal(1.0f + exponential(-x)); }
 INLINE VF tangent(VF x) { return 1.0f - 2.0f * reciprocal(1.0f + exponential(2.0f * x)); }
 
 /* Memory for what only a call needs, a kind each; a thread keeps it for its next call, and frees it when it ends. */
-enum { WORKING, JOINED, PLACES, STATES, SCORES, GATES, QUERIES, CONTEXT, OUTPUTS, KINDS };
+enum { WORKING, JOINED, PLACES, STATES, SCORES, GATES, SUMS, QUERIES, CONTEXT, OUTPUTS, KINDS };
 
 typedef struct {
     void *memory[KINDS];

@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nmt.config import ModelConfig
-from nmt.errors import ModelFolderError
 from nmt.model.decoder import Decoder, DecoderState
 from nmt.model.dropout import Dropout
 from nmt.model.encoder import Encoder, Memory
+from nmt.model.shapes import check_weights
 
 
 class Seq2Seq(nn.Module):
@@ -68,18 +70,24 @@ class Seq2Seq(nn.Module):
         """All weights by name, tied ones once."""
         return {name: parameter.detach() for name, parameter in self.named_parameters()}
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The same for NumPy, as model folders and kernels take them; on a CPU it is the same memory."""
+        return {name: weight.cpu().numpy() for name, weight in self.weights().items()}
+
     @classmethod
-    def with_weights(cls, config: ModelConfig, weights: Mapping[str, Tensor]) -> Self:
-        """A network of what `weights` gave, in float32. Raises `ModelFolderError` when they do not fit the config.
+    def with_weights(cls, config: ModelConfig, weights: Mapping[str, NDArray[Any]]) -> Self:
+        """A network of what a model folder holds, in float32. Raises `ModelFolderError` where it does not fit the
+        config.
 
         Built without memory ("meta"), so nothing is drawn at random first: orthogonal matrices take long, and on busy
         cores seconds.
         """
         with torch.device("meta"):
             model = cls(config)
-        model._check(weights)
+        check_weights(config, weights)
         given = {
-            id(own): nn.Parameter(weights[name].to(torch.float32, copy=True)) for name, own in model.named_parameters()
+            id(own): nn.Parameter(torch.from_numpy(weights[name].astype(np.float32)))
+            for name, own in model.named_parameters()
         }
         for module in model.modules():
             for name, parameter in list(module.named_parameters(recurse=False)):
@@ -88,20 +96,10 @@ class Seq2Seq(nn.Module):
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Take over what `weights` gave. Raises `ModelFolderError` when names or shapes do not fit the config."""
-        self._check(weights)
+        check_weights(self.config, weights)
         with torch.no_grad():
             for name, parameter in self.named_parameters():
                 parameter.copy_(weights[name])
-
-    def _check(self, weights: Mapping[str, Tensor]) -> None:
-        own = self.weights()
-        missing, unknown = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-        misfits = [name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape]
-        if missing or unknown or misfits:
-            raise ModelFolderError(
-                f"the weights do not fit the config: missing {missing}, unknown {unknown}, of another shape "
-                f"{sorted(misfits)}; config and weights must come from the same run"
-            )
 
     def _embed(self, embedding: nn.Embedding, pieces: Tensor) -> Tensor:
         """Rows of the table, brought to unit scale: tied tables are small enough to be output weights.

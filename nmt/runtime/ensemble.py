@@ -1,13 +1,15 @@
 """Several models that write one translation together, as one stepper over theirs."""
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from nmt.model.mixture import Mixing, mix
+from nmt.arrays import Floats, Integers
 from nmt.search.stepper import Step, Stepper
+
+Mixing = Literal["log_linear", "mean"]
 
 EnsembleState = tuple[Any, ...]
 """The state of each member."""
@@ -23,14 +25,14 @@ class EnsembleStepper:
         """Each member reads the sources."""
         return tuple(member.start(sources) for member in self._members)
 
-    def step(self, pieces: Tensor, state: EnsembleState, control: Tensor | None = None) -> Step[EnsembleState]:
+    def step(self, pieces: Integers, state: EnsembleState, control: Floats | None = None) -> Step[EnsembleState]:
         """pieces (B, K): one piece a row, the same for all members; so is what controls attention."""
         steps = [member.step(pieces, own, control) for member, own in zip(self._members, state, strict=True)]
         log_probs = mix([step.log_probs for step in steps], self._mixing)
-        weights = torch.stack([step.weights for step in steps]).mean(dim=0)
+        weights = np.mean([step.weights for step in steps], axis=0)
         return Step(log_probs, weights, tuple(step.state for step in steps))
 
-    def select(self, state: EnsembleState, sentences: Tensor, rows: Tensor) -> EnsembleState:
+    def select(self, state: EnsembleState, sentences: Integers, rows: Integers) -> EnsembleState:
         """The same sentences and rows of each member."""
         return tuple(member.select(own, sentences, rows) for member, own in zip(self._members, state, strict=True))
 
@@ -42,3 +44,23 @@ class EnsembleStepper:
 def together(steppers: Sequence[Stepper[Any]], mixing: Mixing) -> Stepper[Any]:
     """An ensemble of several; one alone as it is, at no cost a step."""
     return steppers[0] if len(steppers) == 1 else EnsembleStepper(steppers, mixing)
+
+
+def mix(log_probs: Sequence[Floats], mixing: Mixing) -> Floats:
+    """Log-probabilities (..., V) of each model → those of all, which are normalized as well.
+
+    ``log_linear``: the mean of the logarithms, normalized, so what one model finds impossible stays unlikely; ``mean``:
+    the mean of the probabilities, so one model is enough.
+    """
+    if mixing == "mean":
+        mean: Floats = _log_sum(np.stack(log_probs), axis=0)[0] - np.float32(math.log(len(log_probs)))
+        return mean
+    logarithms: Floats = np.mean(log_probs, axis=0)
+    return logarithms - _log_sum(logarithms, axis=-1)
+
+
+def _log_sum(values: Floats, axis: int) -> Floats:
+    """log Σ eˣ over an axis, which stays."""
+    most = values.max(axis=axis, keepdims=True)
+    logarithms: Floats = most + np.log(np.exp(values - most).sum(axis=axis, keepdims=True))
+    return logarithms

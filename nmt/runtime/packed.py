@@ -1,20 +1,15 @@
 """Encoder and decode step as fast as the processor allows: what can be worked out before a sentence comes, is."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
+import numpy as np
 
 from nmt import kernels
-from nmt.kernels import Precision, States
-from nmt.model.attention import score_bias
-from nmt.model.encoder import Memory
-from nmt.model.seq2seq import Seq2Seq
-from nmt.runtime.parts import bounded, has_tanh, packed_decoder, packed_encoder
-from nmt.runtime.stepper import controlled, joined, narrowed
+from nmt.arrays import Floats, Integers
+from nmt.config import ModelConfig
+from nmt.kernels import Memory, Precision, States
+from nmt.runtime.parts import Arrays, Parts
 from nmt.search.stepper import Step
 from nmt.text.tokenizer import PAD
 
@@ -28,63 +23,89 @@ class PackedState:
 
     memory: Memory
     states: States
-    rows: Tensor
+    rows: Integers
 
 
 class PackedStepper:
-    """Steps a `Seq2Seq` on the CPU with weights that are packed here, once: when they have changed, make a new one.
+    """Steps a network on the CPU with weights that are packed here, once: when they have changed, make a new one.
 
-    In fp32 the numbers are the module's to 1e-5; `nmt.kernels.decode` says what int8 rounds.
+    In fp32 the numbers are those of `nmt.model` to 1e-5; `nmt.kernels.decode` says what int8 rounds.
     """
 
-    def __init__(self, model: Seq2Seq, precision: Precision = "fp32") -> None:
-        self._model, self.precision = model.eval(), precision
-        key, bridge, states = model.decoder.attention.key, model.decoder.bridge, bounded(model.config, precision)
-        with torch.inference_mode():
-            self._encoder = packed_encoder(model, precision)
-            self._bridge = kernels.pack(bridge.weight, bridge.bias, states)
-            self._key = kernels.pack(key.weight, key.bias, states) if isinstance(key, nn.Linear) else None
-            self._decoder = packed_decoder(model, precision)
+    def __init__(self, config: ModelConfig, weights: Arrays, precision: Precision = "fp32") -> None:
+        self.precision = precision
+        parts = Parts(config, weights, precision)
+        self._embedding = parts.embedding("source")
+        self._encoder, self._decoder = parts.encoder(), parts.decoder()
+        self._bridge, self._key = parts.linear("decoder.bridge", parts.bounded), parts.key()
+        self._form: kernels.Function = "exponential" if parts.has_tanh else "plain"
 
     def start(self, sources: Sequence[Sequence[int]]) -> PackedState:
         """Encode the sources, padded to the longest."""
-        model, lengths = self._model, torch.tensor([len(source) for source in sources])
-        pieces = pad_sequence([torch.tensor(source) for source in sources], batch_first=True, padding_value=PAD)
-        embedded = model.source_embedding(pieces) * math.sqrt(model.config.embedding_size)
-        if self._encoder:
-            values = kernels.encode(self._encoder, embedded, lengths)
-        else:
-            values, _ = model.encoder(embedded, lengths)
-        summary = model.encoder.summary(values, lengths)
-        bias = score_bias(torch.arange(pieces.size(1)) < lengths.unsqueeze(1))
-        first = kernels.product(self._bridge, summary, "tanh").view(len(sources), 2, self._decoder.depth, -1)
-        hidden, cell = first.permute(1, 2, 0, 3).contiguous()
-        feed = torch.zeros(len(sources), self._decoder.embedding_size)
+        lengths = np.array([len(source) for source in sources])
+        inside = np.arange(lengths.max()) < lengths[:, None]
+        pieces = np.full(inside.shape, PAD)
+        pieces[inside] = np.concatenate(sources)
+        values = kernels.encode(self._encoder, self._embedding[pieces], lengths)
+        bias = np.where(inside, np.float32(0), np.float32(-np.inf))
+        count, size = len(sources), self._encoder.size
+        # The last of the forward half and the first of the backward half have read all of a sentence.
+        summary = np.concatenate([values[np.arange(count), lengths - 1, :size], values[:, 0, size:]], axis=1)
+        first = kernels.product(self._bridge, summary, "tanh").reshape(count, 2, self._decoder.depth, -1)
+        hidden, cell = np.ascontiguousarray(first.transpose(1, 2, 0, 3))
+        feed = np.zeros((count, self._decoder.embedding_size), np.float32)
         memory = Memory(values, self._keys(values), bias)
-        return PackedState(memory, (hidden, cell, feed), torch.arange(len(sources)).unsqueeze(1))
+        return PackedState(memory, States(hidden, cell, feed), np.arange(count)[:, None])
 
-    def _keys(self, values: Tensor) -> Tensor:
+    def _keys(self, values: Floats) -> Floats:
         """values (B, S, M) → the keys (B, S, A), in the form that the step wants."""
         if self._key is None:
             return values
-        form: kernels.Function = "exponential" if has_tanh(self._model) else "plain"
-        return kernels.product(self._key, values.flatten(0, 1), form).view(*values.shape[:2], -1)
+        batch, places, size = values.shape
+        return kernels.product(self._key, values.reshape(-1, size), self._form).reshape(batch, places, -1)
 
-    def step(self, pieces: Tensor, state: PackedState, control: Tensor | None = None) -> Step[PackedState]:
+    def step(self, pieces: Integers, state: PackedState, control: Floats | None = None) -> Step[PackedState]:
         """One piece a row."""
-        memory = controlled(state.memory, control)
-        own = memory.values, memory.keys, memory.bias
-        log_probs, weights, states = kernels.decode_step(self._decoder, pieces, own, state.states, state.rows)
-        rows = torch.arange(pieces.numel()).view(pieces.shape)
+        memory = _controlled(state.memory, control)
+        log_probs, weights, states = kernels.decode_step(self._decoder, pieces, memory, state.states, state.rows)
+        rows = np.arange(pieces.size).reshape(pieces.shape)
         return Step(log_probs, weights, PackedState(state.memory, states, rows))
 
-    def select(self, state: PackedState, sentences: Tensor, rows: Tensor) -> PackedState:
+    def select(self, state: PackedState, sentences: Integers, rows: Integers) -> PackedState:
         """Only the memory is copied, and only when sentences go."""
-        chosen = state.rows[sentences.unsqueeze(1), rows]
-        return PackedState(narrowed(state.memory, sentences), state.states, chosen)
+        chosen = state.rows[sentences[:, None], rows]
+        return PackedState(_narrowed(state.memory, sentences), state.states, chosen)
 
     def join(self, first: PackedState, second: PackedState) -> PackedState:
         """Both, padded to the longer memory."""
-        hidden, cell, feed = (torch.cat(own, dim=-2) for own in zip(first.states, second.states, strict=True))
-        rows = torch.cat([first.rows, second.rows + len(first.states[-1])])
-        return PackedState(joined(first.memory, second.memory), (hidden, cell, feed), rows)
+        states = States(*(np.concatenate(own, axis=-2) for own in zip(first.states, second.states, strict=True)))
+        rows = np.concatenate([first.rows, second.rows + len(first.states.feed)])
+        return PackedState(_joined(first.memory, second.memory), states, rows)
+
+
+def _controlled(memory: Memory, control: Floats | None) -> Memory:
+    """With what a step adds to the scores of the attention: control (B, up to S)."""
+    if control is None:
+        return memory
+    bias = memory.bias.copy()
+    bias[:, : control.shape[1]] += control
+    return memory._replace(bias=bias)
+
+
+def _narrowed(memory: Memory, sentences: Integers) -> Memory:
+    """Of the sentences at these places, in ascending order, alone."""
+    return memory if len(sentences) == len(memory.bias) else Memory(*(own[sentences] for own in memory))
+
+
+def _joined(first: Memory, second: Memory) -> Memory:
+    """Of both, padded to the longer one."""
+    size = max(first.bias.shape[1], second.bias.shape[1])
+    parts = zip(first, second, (0.0, 0.0, -np.inf), strict=True)
+    return Memory(*(np.concatenate([_padded(one, size, fill), _padded(two, size, fill)]) for one, two, fill in parts))
+
+
+def _padded(array: Floats, size: int, fill: float) -> Floats:
+    missing = size - array.shape[1]
+    if not missing:
+        return array
+    return np.pad(array, [(0, 0), (0, missing), *[(0, 0)] * (array.ndim - 2)], constant_values=fill)

@@ -1,98 +1,137 @@
 """The parts of a network, packed for the kernels."""
 
 import math
-from typing import cast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+import numpy as np
+from numpy.typing import NDArray
 
 from nmt import kernels
+from nmt.arrays import Floats
 from nmt.config import ModelConfig
 from nmt.kernels import Precision
-from nmt.model.cells import BidirectionalLayer, LSTMLayer
-from nmt.model.seq2seq import Seq2Seq
+
+Arrays = Mapping[str, NDArray[Any]]
+"""The weights of a network by the names that `Seq2Seq.weights` gives them, as floats of any size."""
 
 
-def packed_encoder(model: Seq2Seq, precision: Precision) -> kernels.Encoder | None:
-    """The encoder, if it has nothing but LSTMs."""
-    config = model.config
-    if config.gate_norm or config.layer_norm or config.residual:
-        return None
-    largest, directions = (
-        float(model.source_embedding.weight.detach().abs().max()) * math.sqrt(config.embedding_size),
-        [],
-    )
-    for layer in cast(list[BidirectionalLayer], list(model.encoder.layers)):
-        for direction in (layer.left_to_right, layer.right_to_left):
-            inputs, recurrent, *_ = (kernels.gates(own) for own in direction.lstm.parameters())
-            directions.append(
-                (
-                    kernels.pack(inputs, kernels.gates(_bias(direction)), precision, largest),
-                    kernels.pack(recurrent, None, precision),
-                )
-            )
-        largest = 1.0
-    return kernels.Encoder(directions, config.encoder_size)
+@dataclass(frozen=True)
+class Parts:
+    """Packs one part after the other."""
 
+    config: ModelConfig
+    weights: Arrays
+    precision: Precision
 
-def packed_decoder(model: Seq2Seq, precision: Precision) -> kernels.Network:
-    """The decoder and the output layer."""
-    config, decoder, states = model.config, model.decoder, bounded(model.config, precision)
-    return kernels.Network(
-        [_layer(model, depth, precision) for depth in range(decoder.depth)],
-        _scores(model, states),
-        kernels.pack(decoder.readout.weight, decoder.readout.bias, states),
-        kernels.pack(model.output.weight, model.output.bias, precision),
-        wiring=config.wiring,
-        residual=config.residual,
-        memory_size=config.memory_size,
-    )
+    def read(self, name: str) -> Floats:
+        """A weight in float32."""
+        return self.weights[name].astype(np.float32)
 
+    def embedding(self, side: str) -> Floats:
+        """The embedded pieces (V, E) of `source` or `target`, at the scale that the network sees."""
+        name = f"{side}_embedding.weight"
+        table = self.read(name if name in self.weights else "source_embedding.weight")
+        return table * np.float32(math.sqrt(self.config.embedding_size))
 
-def bounded(config: ModelConfig, precision: Precision) -> Precision:
-    """Of products with what leaves a layer: normalization and shortcuts take that out of the [-1, 1] of int8."""
-    return "fp32" if config.layer_norm or config.residual else precision
+    def encoder(self) -> kernels.Encoder:
+        """All its layers."""
+        config, layers = self.config, []
+        largest = float(np.abs(self.embedding("source")).max())
+        for depth in range(config.encoder_layers):
+            names = (f"encoder.layers.{depth}.{way}" for way in ("left_to_right", "right_to_left"))
+            # What comes from below has left a layer; the embedded pieces have not.
+            within = self.bounded if depth else self.precision
+            forward, backward = (self._direction(name, within, largest) for name in names)
+            layers.append(kernels.Bidirectional((forward, backward), *self._norm(f"encoder.norms.{depth}")))
+            largest = 1.0
+        return kernels.Encoder(layers, config.encoder_size, residual=config.residual)
 
+    def decoder(self) -> kernels.Network:
+        """The decoder and the output layer."""
+        config = self.config
+        return kernels.Network(
+            [self._layer(depth) for depth in range(config.decoder_layers)],
+            self._scores(),
+            self.linear("decoder.readout", self.bounded),
+            kernels.pack(self.output(), self.read("output.bias"), self.precision),
+            wiring=config.wiring,
+            residual=config.residual,
+            memory_size=config.memory_size,
+        )
 
-def has_tanh(model: Seq2Seq) -> bool:
-    """Whether the score is a weighted sum of tanh(query + key)."""
-    return hasattr(model.decoder.attention, "energy")
+    def output(self) -> Floats:
+        """The output weights (V, E)."""
+        names = ("output.weight", "target_embedding.weight", "source_embedding.weight")
+        return self.read(next(name for name in names if name in self.weights))
 
+    def linear(self, name: str, precision: Precision) -> kernels.Weights:
+        """A product, with the bias if it has one."""
+        bias = f"{name}.bias"
+        return kernels.pack(self.read(f"{name}.weight"), self.read(bias) if bias in self.weights else None, precision)
 
-def _layer(model: Seq2Seq, depth: int, precision: Precision) -> kernels.Layer:
-    """The first layer has what the embedded pieces add to its gates in a table."""
-    config, layer, norm = model.config, cast(LSTMLayer, model.decoder.layers[depth]), model.decoder.norms[depth]
-    scale, shift = (norm.weight.detach(), norm.bias.detach()) if isinstance(norm, nn.LayerNorm) else (None, None)
-    order = kernels.gates if layer.gain is None else torch.clone
-    inputs, recurrent, *_ = (order(own.detach()) for own in layer.lstm.parameters())
-    bias = order(_bias(layer))
-    added, table = bias if layer.gain is None else None, None
-    if depth == 0:
-        size = config.embedding_size
-        embedding = model.target_embedding.weight * math.sqrt(size)
-        added, table = None, functional.linear(embedding, inputs[:, :size], added)
-        inputs = inputs[:, size:]
-    # The first layer reads nothing that has left a layer, unless it is given the context.
-    within = precision if depth == 0 and config.wiring != "conditional" else bounded(config, precision)
-    weights = kernels.pack(torch.cat([inputs, recurrent], dim=1), added, within)
-    if layer.gain is None:
-        return kernels.Layer(weights, table, scale=scale, shift=shift)
-    return kernels.Layer(weights, table, layer.gain.detach(), bias, scale, shift)
+    def key(self) -> kernels.Weights | None:
+        """The projection of the memory, if the score has one."""
+        return self._projection("decoder.attention.key")
 
+    @property
+    def has_tanh(self) -> bool:
+        """Whether the score is a weighted sum of tanh(query + key)."""
+        return "decoder.attention.energy" in self.weights
 
-def _bias(layer: LSTMLayer) -> Tensor:
-    *_, input_bias, recurrent_bias = layer.lstm.parameters()
-    return (input_bias + recurrent_bias).detach()
+    @property
+    def bounded(self) -> Precision:
+        """Of products with what leaves a layer: normalization and shortcuts take that out of the [-1, 1] of int8."""
+        return "fp32" if self.config.layer_norm or self.config.residual else self.precision
 
+    def _projection(self, name: str) -> kernels.Weights | None:
+        return self.linear(name, self.bounded) if f"{name}.weight" in self.weights else None
 
-def _scores(model: Seq2Seq, precision: Precision) -> kernels.Scores:
-    config, attention = model.config, model.decoder.attention
-    query = attention.query
-    packed = kernels.pack(query.weight, query.bias, precision) if isinstance(query, nn.Linear) else None
-    size = packed.struct.outputs if packed else config.decoder_size
-    if has_tanh(model):
-        return kernels.Scores("additive", attention.heads, size, packed, cast(Tensor, attention.energy).detach())
-    factor = (size // attention.heads) ** -0.5 if attention.score == "scaled_dot" else 1.0
-    score: kernels.Score = "none" if attention.score == "none" else "dot"
-    return kernels.Scores(score, attention.heads, size, packed, torch.zeros(1), factor)
+    def _norm(self, name: str) -> tuple[Floats, Floats] | tuple[None, None]:
+        if not self.config.layer_norm:
+            return None, None
+        return self.read(f"{name}.weight"), self.read(f"{name}.bias")
+
+    def _lstm(self, name: str) -> tuple[Floats, Floats, Floats]:
+        """Input weights (4H, I), recurrent weights (4H, H) and bias (4H,), the gates in the order that the cell has."""
+        order = np.asarray if self.config.gate_norm else kernels.gates
+        inputs, recurrent, input_bias, recurrent_bias = (
+            self.read(f"{name}.lstm.{kind}_l0") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        return order(inputs), order(recurrent), order(input_bias + recurrent_bias)
+
+    def _direction(self, name: str, precision: Precision, largest: float) -> tuple[kernels.Weights, kernels.Cell]:
+        inputs, recurrent, bias = self._lstm(name)
+        from_hidden = kernels.pack(recurrent, None, self.precision)
+        if self.config.gate_norm:
+            cell = kernels.Cell(from_hidden, self.read(f"{name}.gain"), bias)
+            return kernels.pack(inputs, None, precision, largest), cell
+        return kernels.pack(inputs, bias, precision, largest), kernels.Cell(from_hidden)
+
+    def _layer(self, depth: int) -> kernels.Layer:
+        """The first layer has what the embedded pieces add to its gates in a table."""
+        config, name = self.config, f"decoder.layers.{depth}"
+        inputs, recurrent, bias = self._lstm(name)
+        added, table = None if config.gate_norm else bias, None
+        if depth == 0:
+            table = self.embedding("target") @ inputs[:, : config.embedding_size].T
+            if added is not None:
+                table += added
+            inputs, added = inputs[:, config.embedding_size :], None
+        # The first layer reads nothing that has left a layer, unless it is given the context.
+        within = self.precision if depth == 0 and config.wiring != "conditional" else self.bounded
+        weights = kernels.pack(np.concatenate([inputs, recurrent], axis=1), added, within)
+        cell = kernels.Cell(weights, self.read(f"{name}.gain"), bias) if config.gate_norm else kernels.Cell(weights)
+        return kernels.Layer(cell, table, *self._norm(f"decoder.norms.{depth}"))
+
+    def _scores(self) -> kernels.Scores:
+        config = self.config
+        query = self._projection("decoder.attention.query")
+        size = query.struct.outputs if query else config.decoder_size
+        if self.has_tanh:
+            energy = self.read("decoder.attention.energy")
+            return kernels.Scores("additive", config.attention_heads, size, query, energy)
+        factor = (size // config.attention_heads) ** -0.5 if config.attention == "scaled_dot" else 1.0
+        score: kernels.Score = "none" if config.attention == "none" else "dot"
+        return kernels.Scores(score, config.attention_heads, size, query, factor=factor)

@@ -3,16 +3,19 @@
 import logging
 import math
 import time
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
+import numpy as np
 
 from nmt import kernels
+from nmt.config import ModelConfig
 from nmt.errors import ConfigError
 from nmt.kernels import Precision
-from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime.packed import PackedStepper
-from nmt.runtime.stepper import ModelStepper
+from nmt.runtime.parts import Arrays, Parts
+
+if TYPE_CHECKING:
+    from nmt.runtime.stepper import ModelStepper
 
 Wanted = Literal["auto", "fp32", "int8"]
 
@@ -23,14 +26,11 @@ _CLEARLY = 0.8
 _log = logging.getLogger(__name__)
 
 
-def new_stepper(model: Seq2Seq, wanted: Wanted = "fp32") -> ModelStepper | PackedStepper:
-    """A stepper for a model as it is now; `auto` times a product in each precision and logs the choice.
+def new_stepper(config: ModelConfig, weights: Arrays, wanted: Wanted = "fp32") -> "PackedStepper | ModelStepper":
+    """A stepper for a model, given by its weights; `auto` times a product in each precision and logs the choice.
 
-    A model on another device than the CPU is stepped as it is, and so is every model where no kernels were compiled.
     Raises `ConfigError` for a precision that cannot be had on this processor.
     """
-    if next(model.parameters()).device.type != "cpu":
-        return ModelStepper(model)
     known = kernels.available() or ("fp32",)
     if wanted not in ("auto", *known):
         raise ConfigError(
@@ -38,27 +38,39 @@ def new_stepper(model: Seq2Seq, wanted: Wanted = "fp32") -> ModelStepper | Packe
         )
     if not kernels.available():
         _log.warning("decoding without compiled kernels, several times slower: install a C compiler, then nmt again")
-        return ModelStepper(model)
-    return PackedStepper(model, _faster(model) if wanted == "auto" else wanted)
+        return _in_torch(config, weights)
+    return PackedStepper(config, weights, _faster(config, weights) if wanted == "auto" else wanted)
 
 
-def _faster(model: Seq2Seq) -> Precision:
+def _in_torch(config: ModelConfig, weights: Arrays) -> "ModelStepper":
+    """Imported here, because torch takes a second to import and 200 MB, and nothing else that decodes needs it."""
+    try:
+        from nmt.model.seq2seq import Seq2Seq
+        from nmt.runtime.stepper import ModelStepper
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "there is nothing to decode with, neither compiled kernels nor torch: install a C compiler, then nmt again"
+        ) from error
+
+    return ModelStepper(Seq2Seq.with_weights(config, weights))
+
+
+def _faster(config: ModelConfig, weights: Arrays) -> Precision:
     """By the product with the output weights, the largest of a step: to pack all of it twice would slow down the
     start."""
-    seconds = {precision: _seconds(model, precision) for precision in kernels.available()}
+    seconds = {precision: _seconds(config, weights, precision) for precision in kernels.available()}
     chosen: Precision = "int8" if seconds.get("int8", math.inf) < _CLEARLY * seconds["fp32"] else "fp32"
     measured = ", ".join(f"{precision} {taken * 1e3:.2f} ms" for precision, taken in seconds.items())
     _log.info("decoding in %s; the output layer takes for %d rows: %s", chosen, _ROWS, measured)
     return chosen
 
 
-@torch.inference_mode()
-def _seconds(model: Seq2Seq, precision: Precision) -> float:
+def _seconds(config: ModelConfig, weights: Arrays, precision: Precision) -> float:
     """Of one product, the best of some."""
-    weights = kernels.pack(model.output.weight, None, precision)
-    rows, best = torch.zeros(_ROWS, model.config.embedding_size), math.inf
+    packed = kernels.pack(Parts(config, weights, precision).output(), None, precision)
+    rows, best = np.zeros((_ROWS, config.embedding_size), np.float32), math.inf
     for _ in range(5):
         started = time.perf_counter()
-        kernels.product(weights, rows)
+        kernels.product(packed, rows)
         best = min(best, time.perf_counter() - started)
     return best

@@ -1,18 +1,17 @@
 """What a model thinks of a translation that it did not choose itself."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
+import numpy as np
 
-from nmt.model.mixture import Mixing, mix
-from nmt.model.seq2seq import Seq2Seq
-from nmt.search.hypothesis import Floats
-from nmt.text.tokenizer import BEGIN, PAD
+from nmt.arrays import Floats
+from nmt.search.stepper import Stepper
+from nmt.search.top import largest
+from nmt.text.tokenizer import BEGIN
 
-_BATCH = 32
+_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,47 +28,37 @@ class ForcedScore:
         return float(self.log_probs.sum())
 
 
-@torch.inference_mode()
 def score_forced(
-    models: Sequence[Seq2Seq],
-    sources: Sequence[Sequence[int]],
-    targets: Sequence[Sequence[int]],
-    alternatives: int = 0,
-    mixing: Mixing = "log_linear",
+    stepper: Stepper[Any], sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], alternatives: int = 0
 ) -> list[ForcedScore]:
-    """Teacher-force each target, which ends with the end of sentence, on its source. Several models are an ensemble.
+    """Lead the stepper through each target, which ends with the end of sentence.
 
-    The score of a translation that search found is the score that search gave it.
+    The numbers are those of the search: what it found scores here what it scored there.
     """
     results: list[ForcedScore] = []
     for first in range(0, len(sources), _BATCH):
-        own_sources, own_targets = sources[first : first + _BATCH], targets[first : first + _BATCH]
-        members = [_force(model.eval(), own_sources, own_targets) for model in models]
-        log_probs = mix([found for found, _ in members], mixing)
-        weights = torch.stack([found for _, found in members]).mean(dim=0)
-        results += [
-            _result(log_probs[i, : len(target)], weights[i, : len(target), : len(source)], target, alternatives)
-            for i, (source, target) in enumerate(zip(own_sources, own_targets, strict=True))
-        ]
+        results += _lead(stepper, sources[first : first + _BATCH], targets[first : first + _BATCH], alternatives)
     return results
 
 
-def _force(model: Seq2Seq, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """The log-probabilities (B, T, V) of all pieces at each place, and the weights (B, T, S)."""
-    device = next(model.parameters()).device
-    source = pad_sequence([torch.tensor(s) for s in sources], batch_first=True, padding_value=PAD).to(device)
-    shifted = [torch.tensor([BEGIN, *target[:-1]]) for target in targets]
-    target_in = pad_sequence(shifted, batch_first=True, padding_value=PAD).to(device)
-    lengths = torch.tensor([len(s) for s in sources], device=device)
-    vectors, weights = model(source, lengths, target_in)
-    return model.logits(vectors).float().log_softmax(dim=-1).cpu(), weights.float().cpu()
-
-
-def _result(log_probs: Tensor, weights: Tensor, target: Sequence[int], alternatives: int) -> ForcedScore:
-    chosen = log_probs.gather(1, torch.tensor(target).unsqueeze(1)).squeeze(1)
-    best = log_probs.topk(min(alternatives, log_probs.size(1)), dim=-1)
-    top = [
-        list(zip(ids, values, strict=True))
-        for ids, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    ]
-    return ForcedScore(chosen.numpy(), weights.numpy(), top)
+def _lead(
+    stepper: Stepper[Any], sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], alternatives: int
+) -> Iterator[ForcedScore]:
+    """One batch, a row a sentence, which leaves when its target has ended."""
+    found: list[list[tuple[np.float32, Floats, list[tuple[int, float]]]]] = [[] for _ in targets]
+    state, live = stepper.start(sources), list(range(len(sources)))
+    for place in range(max(map(len, targets))):
+        staying = [row for row, own in enumerate(live) if len(targets[own]) > place]
+        if len(staying) < len(live):
+            state = stepper.select(state, np.array(staying), np.zeros((len(staying), 1), np.int64))
+            live = [live[row] for row in staying]
+        step = stepper.step(np.array([[targets[own][place - 1] if place else BEGIN] for own in live]), state)
+        state, log_probs = step.state, step.log_probs[:, 0]
+        values, pieces = (best.tolist() for best in largest(log_probs, min(alternatives, log_probs.shape[1])))
+        for row, own in enumerate(live):
+            top = list(zip(pieces[row], values[row], strict=True))
+            weights = step.weights[row, 0, : len(sources[own])]
+            found[own].append((log_probs[row, targets[own][place]], weights, top))
+    for places in found:
+        own_log_probs, own_weights, own_top = zip(*places, strict=True)
+        yield ForcedScore(np.array(own_log_probs), np.array(own_weights), list(own_top))

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from nmt.search.hypothesis import Floats
+from nmt.arrays import Floats
 
 Warning = Literal["low_confidence", "uncovered", "over_covered", "repetition"]
 

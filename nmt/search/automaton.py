@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from nmt.arrays import Flags
 from nmt.search.reading import Demand, Reader, State
 from nmt.text.symbols import BYTE, LETTER, OTHER, kind
 from nmt.text.tokenizer import END
@@ -35,12 +34,12 @@ class Automaton:
     opens (V,): whether a piece begins a word · most: the largest `settled` of all but the dead state.
     """
 
-    next: Tensor
-    needed: Tensor
-    settled: Tensor
-    rest: Tensor
-    lacking: Tensor
-    opens: Tensor
+    next: Table
+    needed: Table
+    settled: Table
+    rest: Table
+    lacking: Table
+    opens: Flags
     most: int
 
     @classmethod
@@ -59,11 +58,11 @@ class Automaton:
         rest = np.where(met, 0, settled[possible].max() if possible.any() else FAR)
         lacking = np.where(stands, 0, np.minimum(settled, settled[idle & behind & ~met].min(initial=FAR)))
         return cls(
-            next=torch.from_numpy(reached),
-            needed=torch.from_numpy(needed),
-            settled=torch.from_numpy(settled),
-            rest=torch.from_numpy(rest),
-            lacking=torch.from_numpy(lacking),
+            next=reached,
+            needed=needed,
+            settled=settled,
+            rest=rest,
+            lacking=lacking,
             opens=trie.opens,
             most=int(settled[:dead].max()),
         )
@@ -74,7 +73,7 @@ class Trie:
 
     def __init__(self, pieces: Sequence[str]) -> None:
         """pieces: the symbols of each (`Tokenizer.target_symbols`)."""
-        self.opens = torch.tensor([kind(piece[:1]) == OTHER for piece in pieces])
+        self.opens = np.array([kind(piece[:1]) == OTHER for piece in pieces])
         begun = sorted({piece[:end] for piece in pieces for end in range(1, len(piece) + 1)}, key=lambda b: (len(b), b))
         number = {"": 0, **{own: i for i, own in enumerate(begun, start=1)}}
         self._symbols = sorted({symbol for own in begun for symbol in own})

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
 
+from nmt.arrays import Flags, Floats, Integers
 from nmt.config import SearchConfig
 from nmt.search.choice import Banks, Choice
-from nmt.search.hypothesis import Floats, Hypothesis
+from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import final_score, length_penalty
-from nmt.search.rows import Integers, Rows
+from nmt.search.rows import Rows
 from nmt.text.tokenizer import BEGIN, END, PAD
 
 _NEVER = slice(PAD, BEGIN + 1)
@@ -57,7 +56,7 @@ class Beams(Rows):
         """Pieces that may still come after the next one, the end of sentence not among them."""
         return max(0, int(self.longest[sentence] - self.length[sentence]) - 1)
 
-    def advance(self, log_probs: Tensor, choice: Choice, banks: Banks) -> Integers:
+    def advance(self, log_probs: Floats, choice: Choice, banks: Banks) -> Integers:
         """Extend the rows by one piece each, in place: log_probs (B, K, V) of the next, which are overwritten.
 
         Returns the parents (B, K).
@@ -70,34 +69,33 @@ class Beams(Rows):
         self._forbid(log_probs)
         best, at = choice(log_probs, self.log_probs, self.length, self.free, banks)
         taken = choice.place >= self.free[choice.sentence, choice.group]
-        parents, self.pieces = np.divmod(at, log_probs.size(2))
+        parents, self.pieces = np.divmod(at, log_probs.shape[2])
         self.log_probs = np.where(taken, np.float32(_IMPOSSIBLE), best)
         self.length = self.length + 1
         return parents
 
-    def end(self, choice: Choice) -> NDArray[np.bool_]:
+    def end(self, choice: Choice) -> Flags:
         """Take the rows that have ended out of the beam, in place. Returns where they are (B, K)."""
-        ended: NDArray[np.bool_] = (self.pieces == END) & (self.log_probs > _IMPOSSIBLE)
+        ended: Flags = (self.pieces == END) & (self.log_probs > _IMPOSSIBLE)
         if ended.any():
             self.log_probs = np.where(ended, np.float32(_IMPOSSIBLE), self.log_probs)
             self.free = self.free.copy()
             np.subtract.at(self.free, (choice.sentence, choice.group), ended)
         return ended
 
-    def _forbid(self, log_probs: Tensor) -> None:
+    def _forbid(self, log_probs: Floats) -> None:
         """log_probs (B, K, V), overwritten: -inf for pad, unknown and begin, and where a length forbids or forces.
 
         A row for which nothing is left may end, whatever forbids it: every sentence gets an answer.
         """
-        own = log_probs.numpy()
-        own[..., _NEVER] = _IMPOSSIBLE
+        log_probs[..., _NEVER] = _IMPOSSIBLE
         short, full = self.length < self.shortest, self.length >= self.longest
         if (short | full).any():
-            ends = own[..., END].copy()
-            own[short, :, END] = _IMPOSSIBLE
-            own[full] = _IMPOSSIBLE
-            stuck = own.max(axis=-1) == _IMPOSSIBLE
-            own[..., END] = np.where(stuck, ends, own[..., END])
+            ends = log_probs[..., END].copy()
+            log_probs[short, :, END] = _IMPOSSIBLE
+            log_probs[full] = _IMPOSSIBLE
+            stuck = log_probs.max(axis=-1) == _IMPOSSIBLE
+            log_probs[..., END] = np.where(stuck, ends, log_probs[..., END])
 
 
 @dataclass(frozen=True, slots=True)

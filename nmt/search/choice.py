@@ -6,22 +6,20 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from nmt.arrays import Floats, Integers
 from nmt.config import SearchConfig
-from nmt.search.hypothesis import Floats
-from nmt.search.rows import Integers, Rows
-from nmt.search.top import allocate, best_extensions
+from nmt.search.rows import Rows
+from nmt.search.top import allocate, best_extensions, largest
 
 Chosen = tuple[Floats, Integers]
 """Log-probabilities (B, K) of the chosen extensions, and where they are (B, K) among the K · V of their sentence."""
 
-Banks = Mapping[int, Tensor]
+Banks = Mapping[int, Integers]
 """By sentence, for those that share out their beam: the bank (K, V) of each extension, the best one 0."""
 
-_IMPOSSIBLE = float("-inf")
+_IMPOSSIBLE = np.float32(-np.inf)
 BEST, SAMPLED, DIVERSE = range(3)
 
 
@@ -66,73 +64,70 @@ class Choice(Rows):
         """(B, 1): beside `group`, where a group's numbers are."""
         return np.arange(len(self.group))[:, None]
 
-    def __call__(self, log_probs: Tensor, totals: Floats, length: Integers, free: Integers, banks: Banks) -> Chosen:
+    def __call__(self, log_probs: Floats, totals: Floats, length: Integers, free: Integers, banks: Banks) -> Chosen:
         """log_probs (B, K, V) of the next pieces · totals (B, K) of the rows · length (B,) so far · free (B, K)."""
-        best, at = self._by_method(log_probs, torch.from_numpy(totals), length, free)
+        best, at = self._by_method(log_probs, totals, length, free)
         for number, bank in banks.items():
-            best[number], at[number] = allocate(log_probs[number], torch.from_numpy(totals[number]), bank)
-        return best.numpy(), at.numpy()
+            best[number], at[number] = allocate(log_probs[number], totals[number], bank)
+        return best, at
 
-    def _by_method(self, log_probs: Tensor, totals: Tensor, length: Integers, free: Integers) -> tuple[Tensor, Tensor]:
+    def _by_method(self, log_probs: Floats, totals: Floats, length: Integers, free: Integers) -> Chosen:
         methods = set(self.method.tolist())
         if methods == {BEST}:
             return best_extensions(log_probs, totals)
-        rows, scores = totals.size(1), totals.unsqueeze(-1) + log_probs
-        best, at = scores.new_empty(scores.shape[:2]), torch.empty(scores.shape[:2], dtype=torch.long)
+        rows, scores = totals.shape[1], totals[..., None] + log_probs
+        best, at = np.empty_like(totals), np.empty(totals.shape, np.int64)
         for method in methods:
             which = np.flatnonzero(self.method == method)
             own = self.select(which, rows)
             best[which], at[which] = own._choose(method, scores[which], length[which], free[which])
         return best, at
 
-    def _choose(self, method: int, scores: Tensor, length: Integers, free: Integers) -> tuple[Tensor, Tensor]:
+    def _choose(self, method: int, scores: Floats, length: Integers, free: Integers) -> Chosen:
         if method == SAMPLED:
             return self._sample(scores, length)
         if method == DIVERSE:
-            return self._diversify(scores, torch.from_numpy(free))
-        best, at = scores.flatten(1).topk(scores.size(1), dim=-1)
-        return best, at
+            return self._diversify(scores, free)
+        return largest(scores.reshape(len(scores), -1), scores.shape[1])
 
-    def _sample(self, scores: Tensor, length: Integers) -> tuple[Tensor, Tensor]:
+    def _sample(self, scores: Floats, length: Integers) -> Chosen:
         """Each row goes on with a piece drawn from softmax(scores / temperature), cut to the `top_k` likeliest and to
         the fewest that hold `top_p` (nucleus: Holtzman et al. 2020)."""
         rows, vocabulary = scores.shape[1:]
-        alive = scores.amax(dim=-1, keepdim=True) > _IMPOSSIBLE
-        temperature, top_k, top_p = (
-            torch.from_numpy(own).view(-1, 1, 1) for own in (self.temperature, self.top_k, self.top_p)
-        )
-        tempered = (scores / temperature).where(alive, 0.0)
-        ordered, pieces = tempered.double().sort(dim=-1, descending=True, stable=True)
-        probs = ordered.softmax(dim=-1)
-        rank = torch.arange(vocabulary)
-        most = top_k.where(top_k > 0, vocabulary)
-        mass = (rank < most) * probs
-        mass = mass / mass.sum(dim=-1, keepdim=True)
-        kept = mass * (mass.cumsum(dim=-1) - mass < top_p)
-        total = kept.cumsum(dim=-1)
-        drawn = torch.from_numpy(uniform(self.seed, length, rows)).unsqueeze(-1)
-        chosen = (total <= drawn * total[..., -1:]).sum(dim=-1, keepdim=True)
-        chosen = chosen.clamp(max=(kept > 0).sum(dim=-1, keepdim=True) - 1)
-        piece = pieces.gather(2, chosen)
-        return scores.gather(2, piece).squeeze(2), torch.arange(rows) * vocabulary + piece.squeeze(2)
+        alive = scores.max(axis=-1, keepdims=True) > _IMPOSSIBLE
+        temperature, top_k, top_p = (own.reshape(-1, 1, 1) for own in (self.temperature, self.top_k, self.top_p))
+        tempered = np.where(alive, scores / temperature, 0).astype(np.float64)
+        pieces = np.argsort(-tempered, axis=-1, kind="stable")
+        ordered = np.take_along_axis(tempered, pieces, -1)
+        probs = np.exp(ordered - ordered[..., :1])
+        most = np.where(top_k > 0, top_k, vocabulary)
+        mass = np.where(np.arange(vocabulary) < most, probs, 0)
+        mass /= mass.sum(axis=-1, keepdims=True)
+        kept = mass * (mass.cumsum(axis=-1) - mass < top_p)
+        total = kept.cumsum(axis=-1)
+        drawn = uniform(self.seed, length, rows)[..., None]
+        chosen = (total <= drawn * total[..., -1:]).sum(axis=-1, keepdims=True)
+        chosen = np.minimum(chosen, (kept > 0).sum(axis=-1, keepdims=True) - 1)
+        piece = np.take_along_axis(pieces, chosen, -1)
+        return np.take_along_axis(scores, piece, -1)[..., 0], np.arange(rows) * vocabulary + piece[..., 0]
 
-    def _diversify(self, scores: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+    def _diversify(self, scores: Floats, free: Integers) -> Chosen:
         """Group by group, the best extensions after what those of the groups before cost: `diversity` for each row
         that chose the same piece in this step (Vijayakumar et al. 2018, Hamming diversity)."""
         sentences, rows, vocabulary = scores.shape
-        diversity, groups, places = map(torch.from_numpy, (self.diversity, self.group, self.place))
-        used = scores.new_zeros(sentences, 1, vocabulary)
-        best = torch.full((sentences, rows), _IMPOSSIBLE)
-        at = torch.zeros(sentences, rows, dtype=torch.long)
-        for group in range(int(groups.max()) + 1):
-            inside = groups == group
-            diverse = (scores - diversity[:, None, None] * used).masked_fill(~inside.unsqueeze(2), _IMPOSSIBLE)
-            values, found = diverse.flatten(1).topk(rows, dim=-1)
-            place = places.clamp(max=rows - 1)
-            mine = inside & (places < free[:, group, None]) & (values.gather(1, place) > _IMPOSSIBLE)
-            at = found.gather(1, place).where(inside, at)
-            best = scores.flatten(1).gather(1, at).where(mine, best)
-            used.squeeze(1).scatter_add_(1, at % vocabulary, mine.float())
+        flat, used = scores.reshape(sentences, -1), np.zeros((sentences, vocabulary), np.float32)
+        best, at = np.full((sentences, rows), _IMPOSSIBLE), np.zeros((sentences, rows), np.int64)
+        place = np.minimum(self.place, rows - 1)
+        for group in range(int(self.group.max()) + 1):
+            inside = self.group == group
+            diverse = scores - (self.diversity[:, None] * used)[:, None]
+            diverse[~inside] = _IMPOSSIBLE
+            values, found = largest(diverse.reshape(sentences, -1), rows)
+            possible = np.take_along_axis(values, place, 1) > _IMPOSSIBLE
+            mine = inside & (self.place < free[:, group, None]) & possible
+            at = np.where(inside, np.take_along_axis(found, place, 1), at)
+            best = np.where(mine, np.take_along_axis(flat, at, 1), best)
+            np.add.at(used, (self.sentence, at % vocabulary), mine)
         return best, at
 
 

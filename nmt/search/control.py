@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
 
-from nmt.search.rows import Integers
+from nmt.arrays import Floats, Integers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,22 +16,27 @@ class Control:
     brought back to 1. Steps count the target pieces from 0.
     """
 
-    bias: Tensor
+    bias: Floats
     first: int
     last: int
 
 
-def total(controls: Sequence[Control], step: int) -> Tensor | None:
+def total(controls: Sequence[Control], step: int) -> Floats | None:
     """The sum (S,) of those that hold in a step, if there are any."""
     active = [control.bias for control in controls if control.first <= step < control.last]
-    return torch.stack(active).sum(dim=0) if active else None
+    return np.sum(active, axis=0) if active else None
 
 
-def together(sentences: Sequence[Sequence[Control]], steps: Integers) -> Tensor | None:
+def together(sentences: Sequence[Sequence[Control]], steps: Integers) -> Floats | None:
     """What holds for each sentence of a batch in its step (B,): (B, S), for the longest that is controlled."""
     if not any(sentences):
         return None
     totals = [total(own, step) for own, step in zip(sentences, steps.tolist(), strict=True)]
     size = max((len(own) for own in totals if own is not None), default=0)
-    parts = [torch.zeros(size) if own is None else functional.pad(own, (0, size - len(own))) for own in totals]
-    return torch.stack(parts) if size else None
+    if not size:
+        return None
+    padded = np.zeros((len(totals), size), np.float32)
+    for row, own in zip(padded, totals, strict=True):
+        if own is not None:
+            row[: len(own)] = own
+    return padded

@@ -9,17 +9,14 @@ from dataclasses import dataclass
 from typing import Generic
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
+from nmt.arrays import Flags, Floats, Integers
 from nmt.config import SearchConfig
 from nmt.search.beam import Frame, can_still_win, trace
 from nmt.search.guides import FREE, Guide
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.pool import Pool, Sentence, Ticket
 from nmt.search.queue import Terms, WaitingQueue
-from nmt.search.rows import Integers
 from nmt.search.stepper import State, Stepper
 
 
@@ -90,7 +87,6 @@ class Engine(Generic[State]):
         """Sentences that have not entered the pool."""
         return len(self._waiting)
 
-    @torch.inference_mode()
     def step(self) -> list[Finished]:
         """Drop who is late, admit who fits, extend every row by one piece, and return who is done."""
         late = self._expire()
@@ -166,14 +162,14 @@ class Engine(Generic[State]):
         new = Pool.start(self._stepper, entering, rows)
         self._pool = pool.join(new) if pool else new
 
-    def _record(self, pool: Pool[State], parents: Integers, weights: Tensor) -> None:
+    def _record(self, pool: Pool[State], parents: Integers, weights: Floats) -> None:
         places = {sentence.ticket: place for place, sentence in enumerate(pool.sentences)}
         if self._frames and self._frames[-1].places == places:
             places = self._frames[-1].places
         beams = pool.beams
-        self._frames.append(Frame(beams.pieces, parents, beams.log_probs, weights.numpy(), places))
+        self._frames.append(Frame(beams.pieces, parents, beams.log_probs, weights, places))
 
-    def _collect(self, pool: Pool[State], ended: NDArray[np.bool_]) -> None:
+    def _collect(self, pool: Pool[State], ended: Flags) -> None:
         """Trace the hypotheses that ended in this step."""
         places = np.flatnonzero(ended.any(axis=1)).tolist()
         frames = list(self._frames) if places else []

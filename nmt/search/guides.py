@@ -4,20 +4,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
 
+from nmt.arrays import Flags, Floats, Integers
 from nmt.config import SearchConfig
 from nmt.search.automaton import FAR, Automaton
 from nmt.search.beam import Beams
 from nmt.search.choice import Banks
 from nmt.search.control import Control
-from nmt.search.rows import Integers
 from nmt.search.stepper import State, Step
 from nmt.text.tokenizer import END
 
-_IMPOSSIBLE = float("-inf")
+_IMPOSSIBLE = np.float32(-np.inf)
 _LIKELY_ENOUGH = math.log(0.01)
 """Of the likeliest piece: then a row that cannot wait for a better place in a beam begins a phrase."""
 
@@ -32,33 +30,35 @@ class Guide:
     """
 
     automata: tuple[Automaton, ...]
-    anchors: Tensor
+    anchors: Floats
     controls: tuple[Control, ...] = ()
 
     @classmethod
     def anywhere(cls, *automata: Automaton) -> "Guide":
         """Phrases that translate no term."""
-        return cls(automata, torch.zeros(len(automata), 0))
+        return cls(automata, np.zeros((len(automata), 0), np.float32))
 
     @property
     def fewest(self) -> int:
         """The pieces that a translation needs at least; from `FAR` on, none does."""
-        return int(self.bound(torch.zeros(len(self.automata), 1, dtype=torch.long))[0]) if self.automata else 0
+        return int(self.bound(np.zeros((len(self.automata), 1), np.int64))[0]) if self.automata else 0
 
-    def bound(self, states: Tensor) -> Tensor:
+    def bound(self, states: Integers) -> Integers:
         """The fewest pieces (...) to an end from states (automata, ...).
 
         Of several phrases, one after the other: first the nearest, then the others from wherever that has led.
         """
         if len(self.automata) == 1:
-            return self.automata[0].needed[states[0]]
+            needed: Integers = self.automata[0].needed[states[0]].astype(np.int64)
+            return needed
         rest, settled = self.read("rest", states), self.read("settled", states)
-        return rest.sum(dim=0) - (rest - settled).amax(dim=0)
+        bound: Integers = rest.sum(axis=0) - (rest - settled).max(axis=0)
+        return bound
 
-    def read(self, name: str, states: Tensor) -> Tensor:
+    def read(self, name: str, states: Integers) -> Integers:
         """What the automata know of their states (automata, ...)."""
         known = zip(self.automata, states, strict=True)
-        return torch.stack([getattr(own, name).index_select(0, at.flatten()).view(at.shape) for own, at in known])
+        return np.array([getattr(own, name)[at] for own, at in known], np.int64)
 
 
 FREE = Guide.anywhere()
@@ -74,29 +74,29 @@ class Guided:
 
     guide: Guide
     solo: bool
-    states: Tensor
-    pursuing: Tensor
+    states: Integers
+    pursuing: Flags
 
     @classmethod
     def start(cls, config: SearchConfig, guide: Guide, rows: int) -> "Guided":
         """Nothing read yet."""
         solo = config.group_size == 1 or config.diversity_groups > 1
-        nothing = torch.zeros(len(guide.automata), rows, dtype=torch.long)
-        return cls(guide, solo, nothing, nothing.bool())
+        nothing = np.zeros((len(guide.automata), rows), np.int64)
+        return cls(guide, solo, nothing, nothing > 0)
 
     def select(self, rows: int) -> "Guided":
         """With that many rows; those that are added are empty ones."""
-        missing = max(0, rows - self.states.size(1))
-        states, pursuing = (functional.pad(own[:, :rows], (0, missing)) for own in (self.states, self.pursuing))
+        added = [(0, 0), (0, max(0, rows - self.states.shape[1]))]
+        states, pursuing = np.pad(self.states[:, :rows], added), np.pad(self.pursuing[:, :rows], added)
         return Guided(self.guide, self.solo, states, pursuing)
 
-    def follow(self, parents: Tensor, pieces: Tensor) -> None:
+    def follow(self, parents: Integers, pieces: Integers) -> None:
         """Each row becomes its parent (K,), extended by its piece (K,)."""
         states = zip(self.guide.automata, self.states[:, parents], strict=True)
-        self.states = torch.stack([own.next[before, pieces] for own, before in states]).long()
+        self.states = np.array([own.next[before, pieces] for own, before in states], np.int64)
         self.pursuing = self.pursuing[:, parents]
 
-    def filter(self, log_probs: Tensor, unguarded: Tensor | None, weights: Tensor, left: int) -> Tensor | None:
+    def filter(self, log_probs: Floats, unguarded: Floats | None, weights: Floats, left: int) -> Integers | None:
         """log_probs (K, V), overwritten: -inf for pieces after which the `left` that may still come before the end are
         too few.
 
@@ -105,65 +105,67 @@ class Guided:
         extensions compete, where these are to share out the beam.
         """
         missing = self.guide.read("rest", self.states) > 0
-        likeliest = log_probs.argmax(dim=-1)
-        after = torch.stack([own.next[at] for own, at in zip(self.guide.automata, self.states, strict=True)])
+        likeliest = log_probs.argmax(axis=-1)
+        after = np.array([own.next[at] for own, at in zip(self.guide.automata, self.states, strict=True)], np.int64)
         hopeless = self._hopeless(after, left)
-        log_probs.masked_fill_(hopeless, _IMPOSSIBLE)
+        log_probs[hopeless] = _IMPOSSIBLE
         if unguarded is not None:
-            stuck = log_probs.amax(dim=-1, keepdim=True) == _IMPOSSIBLE
-            log_probs.copy_(unguarded.masked_fill(hopeless, _IMPOSSIBLE).where(stuck, log_probs))
-        if not bool(missing.any()):
+            stuck = log_probs.max(axis=-1) == _IMPOSSIBLE
+            log_probs[stuck] = np.where(hopeless, _IMPOSSIBLE, unguarded)[stuck]
+        if not missing.any():
             return None
-        looking = self.guide.anchors @ weights[:, : self.guide.anchors.size(1)].T > 0
+        looking = self.guide.anchors @ weights[:, : self.guide.anchors.shape[1]].T > 0
         due = (likeliest == END) | (looking & self.guide.automata[0].opens[likeliest]) | self.pursuing
         if self.solo:
             due |= self._inviting(log_probs, after)
         self._pursue(log_probs, after, missing & due)
         return None if self.solo else self._banks(after, due)
 
-    def _hopeless(self, after: Tensor, left: int) -> Tensor:
+    def _hopeless(self, after: Integers, left: int) -> Flags:
         """(K, V): where the states (automata, K, V) are too far from an end."""
         dead = [at == len(own.needed) - 1 for own, at in zip(self.guide.automata, after, strict=True)]
-        hopeless = torch.stack(dead).any(dim=0)
+        hopeless: Flags = np.any(dead, axis=0)
         if left < sum(own.most for own in self.guide.automata):
-            ends = hopeless[:, END].clone()
+            ends = hopeless[:, END].copy()
             hopeless = self.guide.bound(after) > left
             hopeless[:, END] = ends
         return hopeless
 
-    def _banks(self, after: Tensor, due: Tensor) -> Tensor:
+    def _banks(self, after: Integers, due: Flags) -> Integers:
         """(K, V): how many pieces of the phrases are still to come after each extension.
 
         A term that has not been begun comes no nearer in rows in which it is not due (automata, K).
         """
         before, banks = self.guide.read("lacking", self.states), self.guide.read("lacking", after)
-        whole = torch.stack([own.lacking[:-1].amax() for own in self.guide.automata]).unsqueeze(1)
-        early = self.guide.anchors.any(dim=1, keepdim=True) & ~due & (before == whole)
-        shared = before.unsqueeze(2).where(early.unsqueeze(2), banks).sum(dim=0)
+        whole = np.array([[own.lacking[:-1].max()] for own in self.guide.automata])
+        early = self.guide.anchors.any(axis=1, keepdims=True) & ~due & (before == whole)
+        shared: Integers = np.where(early[..., None], before[..., None], banks).sum(axis=0)
         shared[:, END] = 0
         return shared
 
-    def _inviting(self, log_probs: Tensor, after: Tensor) -> Tensor:
+    def _inviting(self, log_probs: Floats, after: Integers) -> Flags:
         """(automata, K): where a phrase that may stand anywhere can go on with a piece that is likely enough."""
-        nearer = self.guide.read("settled", after) < self.guide.read("settled", self.states).unsqueeze(2)
-        best = log_probs.masked_fill(~nearer, _IMPOSSIBLE).amax(dim=-1)
-        anywhere = ~self.guide.anchors.any(dim=1, keepdim=True)
-        return anywhere & (best > log_probs.amax(dim=-1) + _LIKELY_ENOUGH)
+        nearer = self.guide.read("settled", after) < self.guide.read("settled", self.states)[..., None]
+        best = np.where(nearer, log_probs, _IMPOSSIBLE).max(axis=-1)
+        anywhere = ~self.guide.anchors.any(axis=1, keepdims=True)
+        inviting: Flags = anywhere & (best > log_probs.max(axis=-1) + _LIKELY_ENOUGH)
+        return inviting
 
-    def _pursue(self, log_probs: Tensor, after: Tensor, due: Tensor) -> None:
+    def _pursue(self, log_probs: Floats, after: Integers, due: Flags) -> None:
         """In rows where phrases are due (automata, K), only pieces that bring the nearest of them nearer."""
         self.pursuing = due
-        if not bool(due.any()):
+        if not due.any():
             return
         settled = self.guide.read("settled", after)
-        settled[:, :, END] = settled[:, :, END].where(log_probs[:, END] == _IMPOSSIBLE, 0)
-        nearest = settled.masked_fill(log_probs == _IMPOSSIBLE, FAR).amin(dim=-1)
+        settled[:, log_probs[:, END] > _IMPOSSIBLE, END] = 0
+        nearest = np.where(log_probs == _IMPOSSIBLE, FAR, settled).min(axis=-1)
         due = due & (nearest < self.guide.read("settled", self.states))
-        steps, chosen = nearest.masked_fill(~due, FAR).min(dim=0)
-        pursued = due & (torch.arange(len(due)).unsqueeze(1) == chosen)
+        left = np.where(due, nearest, FAR)
+        steps, chosen = left.min(axis=0), left.argmin(axis=0)
+        pursued = due & (np.arange(len(due))[:, None] == chosen)
         self.pursuing = pursued & (steps > 0)
-        detours = settled[chosen, torch.arange(len(log_probs))] > steps.unsqueeze(1)
-        log_probs.masked_fill_(detours & pursued.any(dim=0).unsqueeze(1), _IMPOSSIBLE)
+        detours = settled[chosen, np.arange(len(log_probs))] > steps[:, None]
+        log_probs[detours & pursued.any(axis=0)[:, None]] = _IMPOSSIBLE
 
 
 @dataclass(slots=True)
@@ -187,7 +189,7 @@ class Guides:
         """The sentences of both."""
         return Guides(self.sentences + other.sentences)
 
-    def filter(self, log_probs: Tensor, step: Step[State], beams: Beams) -> Banks:
+    def filter(self, log_probs: Floats, step: Step[State], beams: Beams) -> Banks:
         """log_probs (B, K, V), what weaker filters made of those of the step, are overwritten as `Guided.filter` says.
         Returns the banks, by sentence."""
         banks = {}
@@ -203,4 +205,4 @@ class Guides:
         """Each row becomes its parent (B, K), extended by its piece (B, K)."""
         for number, own in enumerate(self.sentences):
             if own:
-                own.follow(torch.from_numpy(parents[number]), torch.from_numpy(pieces[number]))
+                own.follow(parents[number], pieces[number])

@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-Floats = NDArray[np.float32]
+from nmt.arrays import Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ Neither of the two that are added is ever positive, on which `nmt.search.beam.ca
 
 import numpy as np
 
+from nmt.arrays import Floats
 from nmt.config import SearchConfig
-from nmt.search.hypothesis import Floats
 
 _LEAST_COVERAGE = 1e-4  # a source piece that no target piece looked at; its logarithm must stay finite
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import Generic
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from nmt.arrays import Floats, Integers
 from nmt.config import SearchConfig
 from nmt.search.beam import Beams
 from nmt.search.choice import Choice
@@ -17,7 +16,6 @@ from nmt.search.guides import Guide, Guides
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.queue import Terms
 from nmt.search.repetition import Repetition
-from nmt.search.rows import Integers
 from nmt.search.stepper import State, Stepper
 
 Ticket = int
@@ -54,7 +52,7 @@ class Pool(Generic[State]):
     def start(cls, stepper: Stepper[State], sentences: list[Sentence], rows: int) -> "Pool[State]":
         """With that many rows a sentence, before the first piece."""
         configs, sources = [s.config for s in sentences], [s.source for s in sentences]
-        first = torch.zeros(len(sentences), rows, dtype=torch.long)
+        first = np.zeros((len(sentences), rows), dtype=np.int64)
         return Pool(
             stepper,
             sentences,
@@ -62,7 +60,7 @@ class Pool(Generic[State]):
             Choice.start(configs, sources, rows),
             Repetition.start(configs, rows),
             Guides.start(configs, [s.guide for s in sentences], rows),
-            stepper.select(stepper.start(sources), torch.arange(len(sentences)), first),
+            stepper.select(stepper.start(sources), np.arange(len(sentences)), first),
         )
 
     @property
@@ -70,10 +68,10 @@ class Pool(Generic[State]):
         """Rows a sentence."""
         return int(self.beams.pieces.shape[1])
 
-    def advance(self) -> tuple[Integers, Tensor]:
+    def advance(self) -> tuple[Integers, Floats]:
         """Extend every row by one piece. Returns the parents (B, K) and the weights (B, K, S) of the rows before."""
         control = together([sentence.guide.controls for sentence in self.sentences], self.beams.length)
-        step = self.stepper.step(torch.from_numpy(self.beams.pieces), self.state, control)
+        step = self.stepper.step(self.beams.pieces, self.state, control)
         log_probs = self.repetition.filter(step.log_probs)
         banks = self.guides.filter(log_probs, step, self.beams)
         parents = self.beams.advance(log_probs, self.choice, banks)
@@ -81,13 +79,13 @@ class Pool(Generic[State]):
         self.guides.follow(parents, self.beams.pieces)
         self.state = step.state
         if self.rows > 1:  # a row that is alone is its own parent
-            self.state = self.stepper.select(step.state, torch.arange(len(self.sentences)), torch.from_numpy(parents))
+            self.state = self.stepper.select(step.state, np.arange(len(self.sentences)), parents)
         return parents, step.weights
 
     def select(self, places: list[int], rows: int) -> "Pool[State]":
         """The sentences at those places, with that many rows; those beyond the present ones are empty copies."""
         chosen = np.array(places)
-        kept = torch.arange(rows).clamp(max=self.rows - 1).expand(len(places), rows)
+        kept = np.tile(np.minimum(np.arange(rows), self.rows - 1), (len(places), 1))
         return Pool(
             self.stepper,
             [self.sentences[place] for place in places],
@@ -95,7 +93,7 @@ class Pool(Generic[State]):
             self.choice.select(chosen, rows),
             self.repetition.select(chosen, rows),
             self.guides.select(chosen, rows),
-            self.stepper.select(self.state, torch.from_numpy(chosen), kept),
+            self.stepper.select(self.state, chosen, kept),
         )
 
     def join(self, other: "Pool[State]") -> "Pool[State]":

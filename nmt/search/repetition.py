@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from nmt.arrays import Floats, Integers
 from nmt.config import SearchConfig
-from nmt.search.rows import Integers, Rows
+from nmt.search.rows import Rows
 from nmt.text.tokenizer import PAD
 
 LONGEST_LOOP = 12
@@ -58,12 +57,14 @@ class Repetition(Rows):
             own = self.history[np.arange(len(parents))[:, None], parents]
             self.history = np.concatenate([own, pieces[..., None]], axis=-1)
 
-    def filter(self, log_probs: Tensor) -> Tensor:
+    def filter(self, log_probs: Floats) -> Floats:
         """log_probs (B, K, V), with -inf for the pieces that must not come now."""
         if self.history.shape[2] == 0 or not self.active:
             return log_probs
         forbidden = np.concatenate([self._ends_of_ngrams(), self._ends_of_loops()], axis=-1)
-        return log_probs.scatter(2, torch.from_numpy(forbidden), float("-inf"))
+        filtered = log_probs.copy()
+        np.put_along_axis(filtered, forbidden, np.float32(-np.inf), axis=2)
+        return filtered
 
     def _ends_of_ngrams(self) -> Integers:
         """(B, K, T): the pieces that followed where the last n - 1 pieces stood before; PAD for none."""

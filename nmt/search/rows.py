@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-Integers = NDArray[np.int64]
+from nmt.arrays import Integers
 
 
 class Rows:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from torch import Tensor
+from nmt.arrays import Floats, Integers
 
 State = TypeVar("State")
 
@@ -16,8 +16,8 @@ class Step(Generic[State]):
     log_probs (B, K, V) of the next piece, for search to overwrite · weights (B, K, S), the attention that went into it.
     """
 
-    log_probs: Tensor
-    weights: Tensor
+    log_probs: Floats
+    weights: Floats
     state: State
 
 
@@ -27,11 +27,11 @@ class Stepper(Protocol[State]):
     def start(self, sources: Sequence[Sequence[int]]) -> State:
         """Read the sources: the state before the first piece, with one row a sentence."""
 
-    def step(self, pieces: Tensor, state: State, control: Tensor | None = None) -> Step[State]:
+    def step(self, pieces: Integers, state: State, control: Floats | None = None) -> Step[State]:
         """pieces (B, K): the last piece of each row, at first the start piece. control (B, up to S) is added to the
         scores of the attention before they become weights; what is not there is 0."""
 
-    def select(self, state: State, sentences: Tensor, rows: Tensor) -> State:
+    def select(self, state: State, sentences: Integers, rows: Integers) -> State:
         """sentences (B'), rows (B', K'): which sentences go on, and which rows of each, in which order."""
 
     def join(self, first: State, second: State) -> State:

@@ -2,36 +2,42 @@
 
 import itertools
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
 
 from nmt import kernels
+from nmt.arrays import Floats, Integers
 
 
-def best_extensions(log_probs: Tensor, totals: Tensor) -> tuple[Tensor, Tensor]:
+def best_extensions(log_probs: Floats, totals: Floats) -> tuple[Floats, Integers]:
     """The K best of the K · V sums totals (B, K) + log_probs (B, K, V): their values and places (B, K), best first."""
     if kernels.available():
         return kernels.best_extensions(log_probs, totals)
-    best, at = (totals.unsqueeze(-1) + log_probs).flatten(1).topk(totals.size(1))
-    return best, at
+    return largest((totals[..., None] + log_probs).reshape(len(totals), -1), totals.shape[1])
 
 
-def allocate(log_probs: Tensor, totals: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
+def largest(values: Floats, count: int) -> tuple[Floats, Integers]:
+    """The `count` largest of values (..., N), best first, and where they are."""
+    at = np.argpartition(-values, min(count, values.shape[-1]) - 1, axis=-1)[..., :count]
+    found = np.take_along_axis(values, at, -1)
+    order = np.argsort(-found, axis=-1, kind="stable")
+    return np.take_along_axis(found, order, -1), np.take_along_axis(at, order, -1)
+
+
+def allocate(log_probs: Floats, totals: Floats, bank: Integers) -> tuple[Floats, Integers]:
     """As `best_extensions` of one sentence, totals (K,), log_probs (K, V), but the banks (K, V) take turns: the best
     extension of each, then the second best of each, and so on.
 
     Dynamic beam allocation (Post & Vilar 2018). The nearest bank has the first turn, so that what is wanted gets done;
     the farthest has the second, so that it can still begin where it fits better; then the others, the nearer first.
     """
-    rows, sums, bank = len(totals), (totals.unsqueeze(-1) + log_probs).flatten(), bank.flatten()
-    possible = sums > float("-inf")
+    rows, sums, bank = len(totals), (totals[:, None] + log_probs).ravel(), bank.ravel()
+    possible = np.flatnonzero(sums > -np.inf)
     ranked = []
-    for number in torch.bincount(bank).nonzero().squeeze(1).tolist():
-        own = ((bank == number) & possible).nonzero().squeeze(1)
-        best = sums.index_select(0, own).topk(min(rows, len(own))).indices
-        ranked += [own[best].tolist()] if len(own) else []
+    for number in np.unique(bank[possible]):
+        own = possible[bank[possible] == number]
+        ranked.append(own[largest(sums[own], min(rows, len(own)))[1]].tolist())
     turns = itertools.zip_longest(*ranked[:1], *ranked[:0:-1][:1], *ranked[1:-1])
     chosen = [place for turn in turns for place in turn if place is not None][:rows]
-    beyond = rows - len(chosen)
-    return functional.pad(sums[chosen], (0, beyond), value=float("-inf")), torch.tensor(chosen + [0] * beyond)
+    best, at = np.full(rows, -np.inf, np.float32), np.zeros(rows, np.int64)
+    best[: len(chosen)], at[: len(chosen)] = sums[chosen], chosen
+    return best, at

@@ -108,7 +108,7 @@ def measured(
         )
         line = {"variant": name, "settings": settings(name), "direction": f"{source}-{target}"}
         line |= {"bleu": asdict(scores.bleu), "by_length": [asdict(bucket) for bucket in scores.by_length]}
-        line |= {"parameters": sum(weight.numel() for weight in model.weights.values())}
+        line |= {"parameters": model.parameters}
         line |= {"updates": progress.update, "seconds": round(progress.seconds, 1)}
         lines.append(line | {"seed": config.seed, "machine": machine()})
     return lines

@@ -18,15 +18,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import torch
-from figures import report
+from figures import report, untrained
 from peers import VOCABULARY, Peers, made_up
 from serving import Service, serving
 
 from nmt.config import ModelConfig, SearchConfig
 from nmt.kernels import Precision, available
-from nmt.model.seq2seq import Seq2Seq
-from nmt.runtime.precision import new_stepper
+from nmt.runtime.packed import PackedStepper
 from nmt.runtime.threads import an_engine_a_core
 from nmt.search.engine import search_all
 from nmt.text.tokenizer import END
@@ -74,11 +72,10 @@ def measure(precision: Precision) -> Speeds:
     small = read_recipe(RECIPE).model
     speeds: Speeds = {}
     for name, shape, vocabulary in (("", JOEYNMT, VOCABULARY), ("small ", small, VOCABULARY // 2)):
-        torch.manual_seed(0)
         config = ModelConfig.read({**shape, "source_vocabulary": vocabulary, "target_vocabulary": vocabulary}, name)
-        network = Seq2Seq(config)
-        network.output.bias.data[END] = -50
-        stepper = new_stepper(network, precision)
+        weights = untrained(config)
+        weights["output.bias"][END] = -50
+        stepper = PackedStepper(config, weights, precision)
         own = [[piece % vocabulary for piece in source] for source in sources]
         for search, method in ((BEAM, "beam"), (GREEDY, "greedy")):
             search_all(stepper, own[:64], search, engines)  # warm

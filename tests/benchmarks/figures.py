@@ -3,9 +3,14 @@
 import json
 import os
 import platform
+from importlib.metadata import version
 from pathlib import Path
 
-import torch
+import numpy as np
+
+from nmt.config import ModelConfig
+from nmt.model.shapes import weight_shapes
+from nmt.package import Weights
 
 
 def report(name: str, value: float, unit: str, **details: object) -> None:
@@ -20,4 +25,11 @@ def machine() -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     model = names[0] if names else platform.machine()
-    return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    threads = os.environ.get("OMP_NUM_THREADS", os.cpu_count())
+    return f"{model}, {os.cpu_count()} cores, {threads} threads, torch {version('torch')}"
+
+
+def untrained(config: ModelConfig) -> Weights:
+    """Weights at random, without torch, whose memory and start would be measured as well."""
+    rng = np.random.default_rng(0)
+    return {name: rng.normal(0, 0.05, shape).astype(np.float32) for name, shape in weight_shapes(config).items()}

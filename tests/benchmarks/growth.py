@@ -13,13 +13,11 @@ import time
 from pathlib import Path
 
 import matplotlib as mpl
-import torch
-from figures import report
+from figures import report, untrained
 from peers import VOCABULARY, made_up
 
 from nmt.config import ModelConfig, SearchConfig
-from nmt.model.seq2seq import Seq2Seq
-from nmt.runtime.precision import new_stepper
+from nmt.runtime.packed import PackedStepper
 from nmt.search.engine import Engine
 from training.config import read_recipe
 
@@ -49,11 +47,10 @@ def main() -> None:
 
 def measure(count: int) -> tuple[float, float]:
     """Seconds from the first submission to the last result, and the most memory that was resident so far."""
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
     size = VOCABULARY // 2
     shape = {**read_recipe(RECIPE).model, "source_vocabulary": size, "target_vocabulary": size}
-    stepper = new_stepper(Seq2Seq(ModelConfig.read(shape, "growth")), "int8")
+    network = ModelConfig.read(shape, "growth")
+    stepper = PackedStepper(network, untrained(network), "int8")
     sources = [[piece % size for piece in source] for source in made_up(1000)[0]]
     config = SearchConfig(method="greedy", min_length=15, max_length=15)
     engine = Engine(stepper)

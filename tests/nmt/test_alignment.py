@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmt.alignment import Alignment, Level, Link, Unit, align, merge, overlaps, visible_pieces, words
-from nmt.search.hypothesis import Floats
+from nmt.arrays import Floats
 from nmt.text.tokenizer import Span
 
 LEVELS: list[Level] = ["words", "pieces"]

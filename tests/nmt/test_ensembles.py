@@ -10,9 +10,9 @@ import torch
 from nmt import SearchConfig, Translator
 from nmt.config import AttentionControl
 from nmt.errors import ModelFolderError
-from nmt.model.mixture import Mixing
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import ModelFolder, save_model_folder
+from nmt.runtime.ensemble import Mixing
 from nmt.text.tokenizer import TokenizerConfig, train_tokenizer
 
 TEXTS = ["Der Hund schläft. Und Tom?", "Tom weiß nicht."]
@@ -32,7 +32,7 @@ def other_folder(folder: ModelFolder, tmp_path_factory: pytest.TempPathFactory) 
     config = folder.description.model.model_copy(update={"encoder_size": 10, "decoder_size": 18})
     description = folder.description.model_copy(update={"name": "other", "model": config, "directions": [("de", "en")]})
     path = tmp_path_factory.mktemp("models") / "other"
-    save_model_folder(path, description, folder.tokenizer, Seq2Seq(config).weights(), "# Another\n")
+    save_model_folder(path, description, folder.tokenizer, Seq2Seq(config).arrays(), "# Another\n")
     return path
 
 

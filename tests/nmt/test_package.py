@@ -6,17 +6,16 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save
-from torch import Tensor
+from safetensors.numpy import save
 
 from nmt.config import ModelConfig
 from nmt.errors import ModelFolderError
-from nmt.model.seq2seq import Seq2Seq
-from nmt.package import FORMAT, Description, ModelFolder, save_model_folder, write_sums
+from nmt.model.shapes import weight_shapes
+from nmt.package import FORMAT, Description, ModelFolder, Weights, save_model_folder, write_sums
 from nmt.text.tokenizer import Tokenizer
 
 NAMES = ["README.md", "config.json", "model.safetensors", "tokenizer/joint.model", "tokenizer/tokenizer.json"]
@@ -25,10 +24,10 @@ UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib
 
 
 @pytest.fixture(scope="module")
-def weights(tiny_config: ModelConfig) -> dict[str, Tensor]:
+def weights(tiny_config: ModelConfig) -> Weights:
     """The weights of a network that was never trained."""
-    torch.manual_seed(0)
-    return Seq2Seq(tiny_config).weights()
+    rng, shapes = np.random.default_rng(0), weight_shapes(tiny_config)
+    return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +41,7 @@ def original(
     tmp_path_factory: pytest.TempPathFactory,
     description: Description,
     tiny_tokenizer: Tokenizer,
-    weights: dict[str, Tensor],
+    weights: Weights,
 ) -> Path:
     """A sound folder, which no test may change."""
     path = tmp_path_factory.mktemp("models") / "made" / "tiny"
@@ -70,7 +69,7 @@ def refusal(path: Path) -> str:
 
 
 def test_a_folder_is_read_back_as_it_was_written(
-    original: Path, description: Description, tiny_tokenizer: Tokenizer, weights: dict[str, Tensor]
+    original: Path, description: Description, tiny_tokenizer: Tokenizer, weights: Weights
 ) -> None:
     """Description and tokenizer are the same, and each weight is the float16 nearest to it."""
     loaded = ModelFolder.load(original)
@@ -78,18 +77,9 @@ def test_a_folder_is_read_back_as_it_was_written(
     assert loaded.description == description
     assert loaded.tokenizer.encode_source("Baken.", "de") == tiny_tokenizer.encode_source("Baken.", "de")
     assert loaded.weights.keys() == weights.keys()
-    for name, tensor in weights.items():
-        torch.testing.assert_close(loaded.weights[name], tensor.half(), rtol=0, atol=0)
-
-
-def test_the_network_that_is_built_has_the_weights_within_float16(original: Path, weights: dict[str, Tensor]) -> None:
-    """It computes in float32, is ready to translate, and differs from the one saved by half a float16 step."""
-    model = ModelFolder.load(original).build()
-
-    assert not model.training
-    for name, tensor in model.weights().items():
-        assert tensor.dtype == torch.float32
-        torch.testing.assert_close(tensor, weights[name], rtol=2**-11, atol=2**-25)
+    for name, weight in weights.items():
+        np.testing.assert_array_equal(loaded.weights[name], weight.astype(np.float16))
+    assert loaded.parameters == sum(weight.size for weight in weights.values())
 
 
 def test_a_folder_lists_all_its_files(original: Path) -> None:
@@ -259,9 +249,7 @@ def test_weights_that_are_not_safetensors_are_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_weights_that_are_not_finite_are_refused_when_read(
-    folder: Path, weights: dict[str, Tensor], value: float
-) -> None:
+def test_weights_that_are_not_finite_are_refused_when_read(folder: Path, weights: Weights, value: float) -> None:
     """One such number would spread to every translation; the message names where it is."""
     (folder / "model.safetensors").write_bytes(save(spoiled(weights, "output.bias", value)))
     write_sums(folder)
@@ -271,7 +259,7 @@ def test_weights_that_are_not_finite_are_refused_when_read(
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1e6])
 def test_weights_that_float16_cannot_hold_are_refused_when_written(
-    folder: Path, description: Description, tiny_tokenizer: Tokenizer, weights: dict[str, Tensor], value: float
+    folder: Path, description: Description, tiny_tokenizer: Tokenizer, weights: Weights, value: float
 ) -> None:
     """The message names the weight and the folder, and a folder that is already there stays as it was."""
     before = ModelFolder.load(folder).sha256
@@ -285,27 +273,27 @@ def test_weights_that_float16_cannot_hold_are_refused_when_written(
     assert ModelFolder.load(folder).sha256 == before
 
 
-def test_weights_of_another_shape_are_refused_when_built(folder: Path, weights: dict[str, Tensor]) -> None:
+def test_weights_of_another_shape_are_refused(folder: Path, weights: Weights) -> None:
     """Config and weights have to be of one run, and the message says which weights are not."""
-    (folder / "model.safetensors").write_bytes(save({"output.bias": torch.zeros(3), "other": torch.zeros(1)}))
+    (folder / "model.safetensors").write_bytes(save({"output.bias": np.zeros(3), "other": np.zeros(1)}))
     write_sums(folder)
 
     with pytest.raises(ModelFolderError) as caught:
-        ModelFolder.load(folder).build()
+        ModelFolder.load(folder)
 
     assert "unknown ['other'], of another shape ['output.bias']" in str(caught.value)
     assert all(name in str(caught.value) for name in weights)
 
 
 def test_a_folder_can_be_written_over(
-    folder: Path, description: Description, tiny_tokenizer: Tokenizer, weights: dict[str, Tensor]
+    folder: Path, description: Description, tiny_tokenizer: Tokenizer, weights: Weights
 ) -> None:
     """An export that is repeated replaces what was there, sums included."""
-    zeros = {name: torch.zeros_like(tensor) for name, tensor in weights.items()}
+    zeros = {name: np.zeros_like(weight) for name, weight in weights.items()}
 
     save_model_folder(folder, description, tiny_tokenizer, zeros, "# Zeros\n")
 
-    assert not any(tensor.any() for tensor in ModelFolder.load(folder).weights.values())
+    assert not any(weight.any() for weight in ModelFolder.load(folder).weights.values())
 
 
 def test_no_module_can_run_code_from_a_model_file() -> None:
@@ -369,8 +357,8 @@ def change_description(folder: Path, **changes: object) -> None:
     write_sums(folder)
 
 
-def spoiled(weights: dict[str, Tensor], name: str, value: float) -> dict[str, Tensor]:
+def spoiled(weights: Weights, name: str, value: float) -> Weights:
     """The weights with one number replaced."""
-    changed = {own: tensor.clone() for own, tensor in weights.items()}
-    changed[name].view(-1)[-1] = value
+    changed = {own: weight.copy() for own, weight in weights.items()}
+    changed[name].flat[-1] = value
     return changed

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from phrases import SEARCHES
 from table import TableStepper
 
 from nmt import SearchConfig, Translator
+from nmt.arrays import Floats
 from nmt.errors import InputError
 from nmt.search.control import Control
 from nmt.search.engine import Engine, search_all
@@ -27,8 +27,13 @@ def translator(tiny_folder: Path) -> Translator:
     return Translator.load(tiny_folder)
 
 
+def _logarithms(factors: list[float]) -> Floats:
+    with np.errstate(divide="ignore"):
+        return np.log(np.array(factors, np.float32))
+
+
 controls = st.builds(
-    lambda factors, first, size: Control(torch.tensor(factors).log(), first, first + size),
+    lambda factors, first, size: Control(_logarithms(factors), first, first + size),
     st.lists(st.sampled_from([0.0, 0.5, 1.0, 7.0]), min_size=3, max_size=3).map(lambda own: [*own, 1.0]),
     st.integers(0, 4),
     st.integers(1, 4),
@@ -51,9 +56,9 @@ def test_weights_are_steered_in_the_steps_that_were_asked_for(
     for steered, (ids, controls) in {True: (source, steering), False: (other, [])}.items():
         pieces = found[steered].pieces
         for step, weights in enumerate(found[steered].weights):
-            wanted = STEPPER.weights(ids, pieces[:step]).numpy()
+            wanted = STEPPER.weights(ids, pieces[:step])
             for control in controls:
-                wanted = wanted * (control.bias.exp().numpy() if control.first <= step < control.last else 1)
+                wanted = wanted * (np.exp(control.bias) if control.first <= step < control.last else 1)
             assert weights == pytest.approx(wanted / wanted.sum(), abs=1e-5)
 
 
@@ -117,7 +122,7 @@ def test_what_leaves_nothing_to_see_is_refused(
 def test_a_search_that_is_not_steered_is_the_same_as_ever() -> None:
     """A factor of 1 changes nothing."""
     guide, source, config = Guide.anywhere(), [4, 5, END], SearchConfig(max_length=5)
-    neutral = Guide(guide.automata, guide.anchors, (Control(torch.zeros(3), 0, 9),))
+    neutral = Guide(guide.automata, guide.anchors, (Control(np.zeros(3, np.float32), 0, 9),))
     free, steered = (search_all(STEPPER, [source], config, guides=[own])[0][0] for own in (guide, neutral))
 
     assert free.pieces == steered.pieces

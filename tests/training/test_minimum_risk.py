@@ -8,6 +8,7 @@ import torch
 
 from nmt.config import ModelConfig, SearchConfig
 from nmt.model.seq2seq import Seq2Seq
+from nmt.runtime.stepper import stepper_of
 from nmt.scoring.forced import score_forced
 from nmt.text.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 from nmt.translator import Translator
@@ -56,7 +57,7 @@ def learn_to_copy(model: Seq2Seq, batch: Batch, updates: int) -> torch.optim.Opt
 def test_log_probabilities_are_those_of_forced_decoding(model: Seq2Seq, tokenizer: Tokenizer) -> None:
     """Of targets of different lengths."""
     sources, targets = tokenizer.source_ids(LINES[:3], "xx"), tokenizer.target_ids(["red", "green blue", "white red"])
-    expected = [forced.log_prob for forced in score_forced([model], sources, targets)]
+    expected = [forced.log_prob for forced in score_forced(stepper_of(model), sources, targets)]
 
     assert sequence_log_probs(model, sources, targets).tolist() == pytest.approx(expected, rel=1e-5)
 
@@ -65,7 +66,7 @@ def test_the_cost_is_the_mean_under_the_models_own_choice(model: Seq2Seq, batch:
     """By the definition, from an n-best search and forced scores; and searching leaves the model in training mode."""
     learn_to_copy(model, batch, updates=20)
     search = SearchConfig(beam_size=3, n_best=3, max_length=2 * batch.source.size(1))
-    translator = Translator([model], tokenizer, [("yy", "xx")])
+    translator = Translator([stepper_of(model)], tokenizer, [("yy", "xx")])
     lines = [tokenizer.decode(row).text for row in batch.target_out.tolist()]
     found = translator.translate(lines, "xx", "yy", search)
     expected = 0.0

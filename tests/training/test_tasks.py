@@ -7,6 +7,7 @@ import pytest
 import torch
 from tasks import REVERSE, learn, letter_tokenizer
 
+from nmt.runtime.stepper import stepper_of
 from nmt.text.tokenizer import Tokenizer
 from nmt.translator import Translator
 from training.validation import ValidationResult
@@ -45,7 +46,8 @@ def test_copy_and_reverse_are_learned_and_the_attention_shows_it(
     model, result = learn(tmp_path, tokenizer, UPDATES, wiring=wiring, attention=score)
 
     assert worst_bleu(result) >= 99
-    translation = Translator([model], tokenizer, [REVERSE]).translate(["a b c d e f"], target="rv", source="xx")[0]
+    translator = Translator([stepper_of(model)], tokenizer, [REVERSE])
+    translation = translator.translate(["a b c d e f"], target="rv", source="xx")[0]
     alignment = translation.hypotheses[0].alignment()
     assert translation.text == "f e d c b a"
     assert alignment.weights.argmax(axis=1).tolist() == [5, 4, 3, 2, 1, 0]

@@ -1,14 +1,14 @@
-"""The compiled kernels, each build that this processor runs, against torch."""
+"""The compiled kernels, each build that this processor runs, against NumPy and torch."""
 
+import numpy as np
 import pytest
 import torch
-from torch.nn import functional
 
 from nmt import kernels
 from nmt.config import ModelConfig
 from nmt.kernels import Precision, builds, product
 from nmt.model.seq2seq import Seq2Seq
-from nmt.runtime.parts import packed_encoder
+from nmt.runtime.parts import Parts
 
 RUNNABLE = [name for name, needed in builds.BUILDS.items() if needed <= builds.processor_flags()]
 
@@ -31,63 +31,66 @@ def needs(precision: Precision) -> None:
 
 @pytest.mark.parametrize("outputs", [1, 3, 64, 131])
 @pytest.mark.parametrize("inputs", [1, 4, 7, 61])
-def test_products_are_those_of_torch(build: str, outputs: int, inputs: int) -> None:
+def test_products_are_those_of_numpy(build: str, outputs: int, inputs: int) -> None:
     """For any number of rows, whole tiles of them and rests; in int8 within half a step of each input and weight."""
-    torch.manual_seed(outputs)
-    weight, bias = torch.randn(outputs, inputs), torch.randn(outputs)
+    rng = np.random.default_rng(outputs)
+    weight, bias = (rng.standard_normal(shape).astype(np.float32) for shape in ((outputs, inputs), outputs))
     for rows in range(1, 15):
-        x = torch.rand(rows, inputs) * 2 - 1
-        expected = functional.linear(x, weight, bias)
+        x = (rng.random((rows, inputs)) * 2 - 1).astype(np.float32)
+        expected = x @ weight.T + bias
 
-        assert torch.allclose(product(kernels.pack(weight, bias, "fp32"), x), expected, atol=1e-5)
+        assert np.allclose(product(kernels.pack(weight, bias, "fp32"), x), expected, atol=1e-5)
         if "int8" in kernels.available():
-            rounding = 0.5 / 127 * (weight.abs().sum(dim=1) + inputs * weight.abs().amax(dim=1)) + 1e-4
-            assert ((product(kernels.pack(weight, bias, "int8"), x) - expected).abs() <= rounding).all()
+            rounding = 0.5 / 127 * (np.abs(weight).sum(axis=1) + inputs * np.abs(weight).max(axis=1)) + 1e-4
+            assert (np.abs(product(kernels.pack(weight, bias, "int8"), x) - expected) <= rounding).all()
 
 
 def test_int8_products_do_not_overflow(build: str) -> None:
     """The largest inputs and weights there are, added up more often than 16 bits hold."""
     needs("int8")
-    x, weight = torch.ones(2, 1024), torch.ones(16, 1024)
+    x, weight = np.ones((2, 1024), np.float32), np.ones((16, 1024), np.float32)
 
-    assert torch.allclose(product(kernels.pack(weight, None, "int8"), x), torch.full((2, 16), 1024.0))
-    assert torch.allclose(product(kernels.pack(weight, None, "int8"), -x), torch.full((2, 16), -1024.0))
+    assert np.allclose(product(kernels.pack(weight, None, "int8"), x), 1024)
+    assert np.allclose(product(kernels.pack(weight, None, "int8"), -x), -1024)
 
 
 def test_int8_inputs_may_lie_in_a_larger_interval(build: str) -> None:
     """Which is known when the weights are packed; what lies beyond it is cut off."""
     needs("int8")
-    weights = kernels.pack(torch.eye(5), None, "int8", largest=4.0)
-    x = torch.tensor([[4.0, -4.0, 1.0, 0.0, 9.0]])
+    weights = kernels.pack(np.eye(5, dtype=np.float32), None, "int8", largest=4.0)
+    x = np.array([[4.0, -4.0, 1.0, 0.0, 9.0]], np.float32)
 
-    assert torch.allclose(product(weights, x), x.clamp(max=4), atol=4 / 127 / 2)
+    assert np.allclose(product(weights, x), np.minimum(x, 4), atol=4 / 127 / 2)
 
 
 @pytest.mark.parametrize("function", ["tanh", "exponential"])
 def test_functions_of_products(build: str, function: kernels.Function) -> None:
     """tanh, and e²ˣ that stays finite and above zero."""
-    x = torch.tensor([[-100.0, -3.0, -1e-4, 0.0, 0.5, 9.0, 100.0]]).T
-    found = product(kernels.pack(torch.ones(1, 1), None, "fp32"), x, function)
-    expected = x.tanh() if function == "tanh" else (2 * x.clamp(-22, 22)).exp()
+    x = np.array([[-100.0, -3.0, -1e-4, 0.0, 0.5, 9.0, 100.0]], np.float32).T
+    found = product(kernels.pack(np.ones((1, 1), np.float32), None, "fp32"), x, function)
+    expected = np.tanh(x) if function == "tanh" else np.exp(2 * np.clip(x, -22, 22))
 
-    assert torch.allclose(found, expected, rtol=1e-5, atol=1e-7)
-    assert (torch.isfinite(found) & (found > 0)).all() or function == "tanh"
+    assert np.allclose(found, expected, rtol=1e-5, atol=1e-7)
+    assert (np.isfinite(found) & (found > 0)).all() or function == "tanh"
 
 
+@pytest.mark.parametrize("options", [{}, {"gate_norm": True}, {"layer_norm": True, "residual": True}], ids=str)
 @pytest.mark.parametrize(("size", "layers"), [(1, 1), (5, 2), (16, 3), (37, 2)])
-def test_an_encoder_is_that_of_torch(build: str, size: int, layers: int) -> None:
+def test_an_encoder_is_that_of_torch(build: str, size: int, layers: int, options: dict[str, bool]) -> None:
     """Each sentence to its own end, in both directions; nothing is written behind it."""
     torch.manual_seed(size)
-    shape = {"embedding_size": 3, "encoder_size": size, "encoder_layers": layers}
-    model = Seq2Seq(ModelConfig(source_vocabulary=9, target_vocabulary=9, **shape)).eval()
+    shape = {"embedding_size": 3, "encoder_size": size, "encoder_layers": layers, **options}
+    model = Seq2Seq(ModelConfig.model_validate({"source_vocabulary": 9, "target_vocabulary": 9, **shape})).eval()
+    for name, weight in model.named_parameters():
+        if "norms" in name or "gain" in name:
+            torch.nn.init.normal_(weight)
     lengths, embedded = torch.tensor([7, 1, 4]), torch.randn(3, 7, 3)
-    packed = packed_encoder(model, "fp32")
-    assert packed
-    values = kernels.encode(packed, embedded, lengths)
+    packed = Parts(model.config, model.arrays(), "fp32").encoder()
+    values = kernels.encode(packed, embedded.numpy(), lengths.numpy())
 
     for number, length in enumerate(lengths.tolist()):
         alone = model.encoder(embedded[number : number + 1, :length], torch.tensor([length]))[0][0]
-        assert torch.allclose(values[number, :length], alone, atol=1e-5)
+        assert np.allclose(values[number, :length], alone.detach(), atol=1e-5)
         assert not values[number, length:].any()
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from nmt.model.attention import Attention
 from nmt.model.cells import LSTMLayer, reorder, reversal
 from nmt.model.dropout import Dropout
 from nmt.model.seq2seq import Seq2Seq
+from nmt.model.shapes import weight_shapes
 
 # Distinct primes, but where the dot score wants equal sizes: swapped axes fail.
 B, S, T, V = 2, 3, 5, 11
@@ -192,17 +194,25 @@ def test_weights_round_trip() -> None:
 def test_a_network_of_given_weights_is_the_one_that_gave_them(tying: str) -> None:
     """Tied tables stay one, nothing is shared with what was given, and no random number is drawn."""
     model = build(tying=tying)
-    weights = model.weights()
+    weights = model.arrays()
     before = torch.get_rng_state()
     other = Seq2Seq.with_weights(model.config, weights).eval()
 
     assert torch.equal(torch.get_rng_state(), before)
-    assert all(torch.equal(value, weights[name]) for name, value in other.weights().items())
+    assert all(np.array_equal(value, weights[name]) for name, value in other.arrays().items())
     assert (other.output.weight is other.target_embedding.weight) == (tying != "none")
-    assert not {own.data_ptr() for own in other.parameters()} & {own.data_ptr() for own in weights.values()}
+    assert not any(np.shares_memory(own, weights[name]) for name, own in other.arrays().items())
     batch = torch.tensor([[5, 6, 3]])
     lengths = torch.tensor([3])
     assert torch.equal(other(batch, lengths, batch)[0], model(batch, lengths, batch)[0])
+
+
+@pytest.mark.parametrize("settings", VARIANTS, ids=str)
+def test_the_shapes_that_a_folder_must_have_are_those_of_the_network(settings: dict[str, object]) -> None:
+    """Told without building it, for every option that has a part in them."""
+    model = build(**settings)
+
+    assert weight_shapes(model.config) == {name: weight.shape for name, weight in model.arrays().items()}
 
 
 def test_weights_that_do_not_fit_are_refused() -> None:

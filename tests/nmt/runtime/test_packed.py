@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import get_args
 
 import numpy as np
@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmt import kernels
+from nmt.arrays import Floats
 from nmt.config import ModelConfig, SearchConfig
 from nmt.errors import ConfigError
 from nmt.kernels import Precision, available
@@ -19,11 +20,10 @@ from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime import precision as precision_module
 from nmt.runtime.packed import PackedStepper
 from nmt.runtime.precision import new_stepper
-from nmt.runtime.stepper import ModelState, ModelStepper
-from nmt.runtime.threads import engines_beside_training
+from nmt.runtime.stepper import ModelState, ModelStepper, stepper_of
 from nmt.search.engine import search_all
 from nmt.search.stepper import Step
-from nmt.search.top import best_extensions
+from nmt.search.top import best_extensions, largest
 from nmt.text.tokenizer import BEGIN, END
 
 SOURCES = [[5, 6, 7, END], [9, END], [8, 8, 9, 10, 11, END]]
@@ -51,31 +51,36 @@ def network(**options: object) -> Seq2Seq:
     return Seq2Seq(ModelConfig.read({"source_vocabulary": 50, "target_vocabulary": 50, **SIZES, **options}, "test"))
 
 
+def packed(model: Seq2Seq, precision: Precision = "fp32") -> PackedStepper:
+    return PackedStepper(model.config, model.arrays(), precision)
+
+
 def steps(stepper: ModelStepper, count: int = 6, controlled: bool = False) -> Iterator[Step[ModelState]]:
     """Steps with pieces at random, of which one drops a sentence and gives the others three rows; controlled: with
     factors at random on the attention, of which some are 0 and some are for none."""
-    generator = torch.Generator().manual_seed(2)
-    state, pieces = stepper.start(SOURCES), torch.full((3, 1), BEGIN)
+    rng, state, pieces = np.random.default_rng(2), stepper.start(SOURCES), np.full((3, 1), BEGIN)
     for number in range(count):
-        factors = torch.rand(len(pieces), 4, generator=generator) * 5
+        factors = rng.random((len(pieces), 4)) * 5
         factors[0, 1] = 0
-        control = factors.log() if controlled and number % 3 else None
+        control = logarithms(factors) if controlled and number % 3 else None
         step = stepper.step(pieces, state, control)
         yield step
         state = step.state
         if number == 2:
-            state = stepper.select(state, torch.tensor([0, 2]), torch.zeros(2, 3, dtype=torch.long))
-        rows = (2, 3) if number >= 2 else (3, 1)
-        pieces = torch.randint(4, 50, rows, generator=generator)
+            state = stepper.select(state, np.array([0, 2]), np.zeros((2, 3), np.int64))
+        pieces = rng.integers(4, 50, (2, 3) if number >= 2 else (3, 1))
+
+
+def logarithms(factors: Sequence[Sequence[float]] | Floats) -> Floats:
+    with np.errstate(divide="ignore"):
+        return np.log(np.array(factors, np.float32))
 
 
 def largest_difference(model: Seq2Seq, precision: Precision, controlled: bool = False) -> float:
-    with torch.inference_mode():
-        one, two = (steps(own, controlled=controlled) for own in (ModelStepper(model), PackedStepper(model, precision)))
-        pairs = list(zip(one, two, strict=True))
+    one, two = (steps(own, controlled=controlled) for own in (ModelStepper(model), packed(model, precision)))
     return max(
-        float((getattr(one, name) - getattr(two, name)).abs().max())
-        for one, two in pairs
+        float(np.abs(getattr(one, name) - getattr(two, name)).max())
+        for one, two in zip(one, two, strict=True)
         for name in ("log_probs", "weights")
     )
 
@@ -98,20 +103,19 @@ def test_steered_attention_is_the_networks(attention: str, wiring: str) -> None:
         assert largest_difference(model, "fp32", controlled=True) < 1e-5, extra
 
 
-@pytest.mark.parametrize("new", [ModelStepper, PackedStepper])
-def test_steered_weights_are_multiplied_and_sum_to_1(new: type[ModelStepper]) -> None:
+@pytest.mark.parametrize("new", [ModelStepper, packed])
+def test_steered_weights_are_multiplied_and_sum_to_1(new: Callable[[Seq2Seq], ModelStepper]) -> None:
     """Those of padding stay 0, and what the state remembers is not steered."""
-    factors = torch.tensor([[1.0, 3, 0], [0, 1, 1], [2, 1, 0.5]])
-    with torch.inference_mode():
-        stepper, pieces = new(network()), torch.full((3, 1), BEGIN)
-        state = stepper.start(SOURCES)
-        free, steered = stepper.step(pieces, state), stepper.step(pieces, state, factors.log())
-        again = stepper.step(pieces, state)
-    wanted = free.weights * torch.nn.functional.pad(factors, (0, 3), value=1).unsqueeze(1)
+    factors = [[1.0, 3, 0], [0, 1, 1], [2, 1, 0.5]]
+    stepper, pieces = new(network()), np.full((3, 1), BEGIN)
+    state = stepper.start(SOURCES)
+    free, steered = stepper.step(pieces, state), stepper.step(pieces, state, logarithms(factors))
+    again = stepper.step(pieces, state)
+    wanted = free.weights * np.pad(factors, [(0, 0), (0, 3)], constant_values=1)[:, None]
 
-    assert torch.allclose(steered.weights, wanted / wanted.sum(dim=-1, keepdim=True), atol=1e-5)
-    assert torch.equal(free.weights, again.weights)
-    assert not torch.allclose(free.log_probs, steered.log_probs)
+    assert np.allclose(steered.weights, wanted / wanted.sum(axis=-1, keepdims=True), atol=1e-5)
+    assert np.array_equal(free.weights, again.weights)
+    assert not np.allclose(free.log_probs, steered.log_probs)
 
 
 def test_in_int8_every_step_stays_close_to_the_networks() -> None:
@@ -127,7 +131,7 @@ def test_a_sentence_does_not_depend_on_its_neighbours(precision: Precision) -> N
     needs(precision)
     generator = np.random.default_rng(0)
     sources = [[*generator.integers(4, 50, generator.integers(1, 9)).tolist(), END] for _ in range(100)]
-    stepper, config = PackedStepper(network(), precision), SearchConfig(beam_size=3, max_length=6)
+    stepper, config = packed(network(), precision), SearchConfig(beam_size=3, max_length=6)
     together = search_all(stepper, sources, config, engines=3)
     for source, (best, *_) in zip(sources, together, strict=True):
         alone = search_all(stepper, [source], config)[0][0]
@@ -138,15 +142,15 @@ def test_a_sentence_does_not_depend_on_its_neighbours(precision: Precision) -> N
 @given(shape=st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(2, 3000)), dead=st.integers(0, 3))
 def test_best_extensions_are_those_of_a_full_sort(shape: Sequence[int], dead: int) -> None:
     """Of blocks of any size, with rows that are empty and pieces that are forbidden."""
-    torch.manual_seed(sum(shape))
-    log_probs, totals = torch.randn(*shape).log_softmax(-1), torch.randn(*shape[:2])
-    log_probs[torch.rand(*shape) < 0.1] = float("-inf")
-    totals[:, :dead] = float("-inf")
-    sums = totals.unsqueeze(-1) + log_probs
-    best, at = best_extensions(log_probs, totals)
-
-    assert torch.equal(best, sums.flatten(1).topk(shape[1]).values)
-    assert torch.equal(best, sums.flatten(1).gather(1, at))
+    rng = np.random.default_rng(sum(shape))
+    log_probs = np.where(rng.random(shape) < 0.1, -np.inf, rng.standard_normal(shape)).astype(np.float32)
+    totals = rng.standard_normal(shape[:2]).astype(np.float32)
+    totals[:, :dead] = -np.inf
+    sums = (totals[..., None] + log_probs).reshape(shape[0], -1)
+    wanted = -np.sort(-sums, axis=1)[:, : shape[1]]
+    for found, at in (best_extensions(log_probs, totals), largest(sums, shape[1])):
+        assert np.array_equal(found, wanted)
+        assert np.array_equal(found, np.take_along_axis(sums, at, 1))
 
 
 def test_auto_takes_a_narrower_precision_only_where_it_is_clearly_faster(
@@ -155,50 +159,54 @@ def test_auto_takes_a_narrower_precision_only_where_it_is_clearly_faster(
     """And logs what it measured."""
     seconds = {"fp32": 1.0, "int8": 0.5}
     monkeypatch.setattr(kernels, "available", lambda: ("fp32", "int8"))
-    monkeypatch.setattr(precision_module, "_seconds", lambda model, precision: seconds[precision])
+    monkeypatch.setattr(precision_module, "_seconds", lambda config, weights, precision: seconds[precision])
+    model = network().config, network().arrays()
     with caplog.at_level(logging.INFO):
-        assert new_stepper(network(), "auto").precision == "int8"
+        assert new_stepper(*model, "auto").precision == "int8"
     assert "decoding in int8; the output layer takes for 80 rows: fp32 1000.00 ms, int8 500.00 ms" in caplog.text
     seconds["int8"] = 0.84
 
-    assert new_stepper(network(), "auto").precision == "fp32"
+    assert new_stepper(*model, "auto").precision == "fp32"
 
 
 def test_without_kernels_the_network_is_stepped_as_it_is(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """To the same translations, with a warning that says how to get them; int8 is not there then."""
-    model, config = network(), SearchConfig(beam_size=3, max_length=6)
-    fast = search_all(new_stepper(model), SOURCES, config)
+    model, config = (network().config, network().arrays()), SearchConfig(beam_size=3, max_length=6)
+    fast = search_all(new_stepper(*model), SOURCES, config)
     monkeypatch.setattr(kernels, "available", lambda: ())
-    stepper = new_stepper(model, "auto")
+    stepper = new_stepper(*model, "auto")
     slow = search_all(stepper, SOURCES, config)
 
     assert isinstance(stepper, ModelStepper)
     assert [[one.pieces for one in own] for own in slow] == [[one.pieces for one in own] for own in fast]
     assert "without compiled kernels, several times slower: install a C compiler" in caplog.text
     with pytest.raises(ConfigError, match="'int8' cannot be had on this processor; it has fp32"):
-        new_stepper(model, "int8")
+        new_stepper(*model, "int8")
 
 
-def test_engines_beside_training_are_one_a_core_where_a_step_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch's own steps, on whatever device, share the cores out themselves."""
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    monkeypatch.setattr(kernels, "available", lambda: ("fp32",))
-    assert engines_beside_training("cpu") == 3
-    assert engines_beside_training("cuda") == 1
+def test_networks_that_are_being_trained_are_packed_where_kernels_step_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are at the time."""
+    model = network()
+    stepper = stepper_of(model)
+    before = stepper.start(SOURCES)
+    with torch.no_grad():
+        model.source_embedding.weight.zero_()
 
+    assert isinstance(stepper, PackedStepper)
+    assert np.array_equal(stepper.start(SOURCES).memory.values, before.memory.values)
     monkeypatch.setattr(kernels, "available", lambda: ())
-    assert engines_beside_training("cpu") == 1
+    assert isinstance(stepper_of(model), ModelStepper)
 
 
 def test_auto_decodes() -> None:
     """With what it measures on this very machine."""
-    assert new_stepper(network(), "auto").precision in available()
+    assert new_stepper(network().config, network().arrays(), "auto").precision in available()
 
 
 def test_a_precision_that_cannot_be_had_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names those that can."""
     monkeypatch.setattr(kernels, "available", lambda: ("fp32",))
     with pytest.raises(ConfigError, match="'int8' cannot be had on this processor; it has fp32, and auto picks one"):
-        new_stepper(network(), "int8")
+        new_stepper(network().config, network().arrays(), "int8")

@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from table import TableState, TableStepper
-from torch import Tensor
+from table import TableState, TableStepper, log_softmax
 
+from nmt.arrays import Floats, Integers
 from nmt.config import ModelConfig, SearchConfig
 from nmt.model.seq2seq import Seq2Seq
-from nmt.runtime.stepper import ModelStepper
+from nmt.runtime.stepper import stepper_of
 from nmt.search.engine import Engine, Finished, search_all
 from nmt.search.queue import BULK_SHARE, Terms
 from nmt.search.stepper import Step
@@ -34,17 +34,17 @@ class FastTable(TableStepper):
     """The same idea as a table, without a network's cost or a loop over rows: what comes next follows from the last
     piece, the number of pieces, and the source."""
 
-    table = torch.randn(64, 7, 7, generator=torch.Generator().manual_seed(1)).log_softmax(-1)
+    table = log_softmax(np.random.default_rng(1).standard_normal((64, 7, 7)))
 
-    def step(self, pieces: Tensor, state: TableState, control: Tensor | None = None) -> Step[TableState]:
+    def step(self, pieces: Integers, state: TableState, control: Floats | None = None) -> Step[TableState]:
         """Look up all rows at once."""
-        history = torch.cat([state.history, pieces.unsqueeze(-1)], dim=-1)
+        history = np.concatenate([state.history, pieces[..., None]], axis=-1)
         lengths = (history != BEGIN).sum(-1)
-        keys = torch.tensor([sum(source) for source in state.sources]).unsqueeze(1)
+        keys = np.array([[sum(source)] for source in state.sources])
         longest = max(map(len, state.sources))
-        sizes = torch.tensor([len(source) for source in state.sources])
-        uniform = (torch.arange(longest) < sizes.unsqueeze(1)) / sizes.unsqueeze(1)
-        weights = uniform.unsqueeze(1).expand(*pieces.shape, longest)
+        sizes = np.array([[len(source)] for source in state.sources])
+        uniform = ((np.arange(longest) < sizes) / sizes).astype(np.float32)
+        weights = np.broadcast_to(uniform[:, None], (*pieces.shape, longest))
         return Step(self.table[(keys + 7 * lengths) % 64, pieces], weights, TableState(state.sources, history))
 
 
@@ -87,7 +87,7 @@ def test_a_thousand_sentences_of_a_network_alone_in_batches_and_entering_at_rand
     model = Seq2Seq(ModelConfig(source_vocabulary=40, target_vocabulary=40, **sizes))
     with torch.no_grad():
         model.output.bias[END] += 2
-    stepper, rng = ModelStepper(model), random.Random(3)
+    stepper, rng = stepper_of(model), random.Random(3)
     sources = [[rng.randint(4, 39) for _ in range(rng.randint(1, 9))] + [END] for _ in range(1000)]
     config = SearchConfig(beam_size=3, max_length=6)
     alone = [search_all(stepper, [source], config)[0][0] for source in sources]

@@ -4,8 +4,8 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pytest
-import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from phrases import SEARCHES, accepts, says
@@ -114,7 +114,7 @@ def test_every_translation_says_what_is_wanted(
     """As whole words, in this case, even with no more room than it takes, whatever the guards against repetition say,
     and wherever it is to stand."""
     automata = tuple(reads(wanted=phrase) for phrase in phrases)
-    guide = Guide(automata, torch.tensor(looks[: len(source)]).expand(len(automata), -1))
+    guide = Guide(automata, np.tile(np.array(looks[: len(source)], np.float32), (len(automata), 1)))
     config = {**options, "max_length": guide.fewest + room, "no_repeat_ngram": 1}
     found = search_all(STEPPER, [source], SearchConfig.model_validate(config), guides=[guide])[0]
 
@@ -183,7 +183,7 @@ def all_that_satisfy(prefix: str, wanted: str, excluded: str) -> list[tuple[int,
 def test_greedy_search_writes_a_phrase_where_it_looks_at_its_term(source: list[int], wanted: str, term: bool) -> None:
     """At the start of the next word, or where it would end, and nothing else until it stands; what is no term, where it
     may begin with a piece that is likely enough."""
-    anchors = torch.tensor([[1.0, *[-1.0] * (len(source) - 2), 0.0]])
+    anchors = np.array([[1.0, *[-1.0] * (len(source) - 2), 0.0]], np.float32)
     guide = Guide((reads(wanted=wanted),), anchors * term)
     config = SearchConfig(method="greedy", max_length=20)
     found = search_all(STEPPER, [source], config, guides=[guide])[0][0]
@@ -229,17 +229,17 @@ def test_the_automaton_accepts_exactly_what_it_should(wanted: str, excluded: lis
 @given(rows=st.integers(2, 6), vocabulary=st.integers(2, 30), seed=st.integers(0, 99))
 def test_banks_take_turns(rows: int, vocabulary: int, seed: int) -> None:
     """Each gives its best, and none gives two more than another that has one left; the nearest begins."""
-    torch.manual_seed(seed)
-    log_probs = torch.randn(rows, vocabulary).masked_fill(torch.rand(rows, vocabulary) < 0.3, float("-inf"))
-    totals, bank = torch.randn(rows), torch.randint(0, 4, (rows, vocabulary))
+    rng, shape = np.random.default_rng(seed), (rows, vocabulary)
+    log_probs = np.where(rng.random(shape) < 0.3, -np.inf, rng.standard_normal(shape)).astype(np.float32)
+    totals, bank = rng.standard_normal(rows).astype(np.float32), rng.integers(0, 4, shape)
     best, at = allocate(log_probs, totals, bank)
-    sums = (totals.unsqueeze(1) + log_probs).flatten()
-    chosen = at[best > float("-inf")]
-    left = {number: sums[(bank.flatten() == number) & (sums > float("-inf"))] for number in range(4)}
-    taken = {number: sums[chosen[bank.flatten()[chosen] == number]] for number in range(4)}
+    sums, bank = (totals[:, None] + log_probs).ravel(), bank.ravel()
+    chosen = at[best > -np.inf]
+    left = {number: sums[(bank == number) & (sums > -np.inf)] for number in range(4)}
+    taken = {number: sums[chosen[bank[chosen] == number]] for number in range(4)}
 
-    assert torch.equal(best[: len(chosen)], sums[chosen])
+    assert np.array_equal(best[: len(chosen)], sums[chosen])
     assert len(chosen) == min(rows, sum(map(len, left.values())))
-    assert all(torch.equal(taken[n], left[n].sort(descending=True).values[: len(taken[n])]) for n in left)
+    assert all(np.array_equal(taken[n], np.sort(left[n])[::-1][: len(taken[n])]) for n in left)
     assert all(len(taken[n]) >= min(len(left[n]), max(map(len, taken.values())) - 1) for n in left)
-    assert len(chosen) == 0 or bank.flatten()[chosen[0]] == min(n for n in left if len(left[n]))
+    assert len(chosen) == 0 or bank[chosen[0]] == min(n for n in left if len(left[n]))

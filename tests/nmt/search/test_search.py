@@ -37,7 +37,7 @@ def scored(source: Sequence[int], pieces: list[int], config: SearchConfig) -> Hy
     """A hypothesis with what the table says of it."""
     prefixes = [pieces[:i] for i in range(len(pieces))]
     log_probs = np.array([STEPPER.log_probs(source, p)[piece] for p, piece in zip(prefixes, pieces, strict=True)])
-    weights = np.array([STEPPER.weights(source, prefix).numpy() for prefix in prefixes])
+    weights = np.array([STEPPER.weights(source, prefix) for prefix in prefixes])
     return Hypothesis(pieces, log_probs, weights, final_score(log_probs, weights, config))
 
 
