@@ -1,4 +1,4 @@
-"""What routes ask for."""
+"""What routes ask for. Asynchronous, because the framework hands all else to a thread, for each request."""
 
 from typing import Annotated
 
@@ -9,13 +9,13 @@ from service.registry import Registry
 from service.settings import Settings
 
 
-def get_settings(request: Request) -> Settings:
+async def get_settings(request: Request) -> Settings:
     """The settings that the app was made with."""
     settings: Settings = request.app.state.settings
     return settings
 
 
-def get_registry(request: Request) -> Registry:
+async def get_registry(request: Request) -> Registry:
     """The models, once they are loaded."""
     registry: Registry | None = request.app.state.registry
     if registry is None or not registry.ready:
