@@ -5,11 +5,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH ?= torch==2.13.0
 TORCH_PIP_ARGS ?=
 BIN := .venv/bin
-# What compiles the kernels: the system's compiler, with OpenMP if it has that, or else one that pip brings.
+# What compiles the kernels: the system's compiler, or else one that pip brings.
 COMPILER := $(shell command -v $(CC))
-OPENMP := $(shell echo 'int main(void) {return 0;}' | $(CC) -fopenmp -x c -o /dev/null - 2>/dev/null && echo -fopenmp)
 ZIG := $(abspath $(BIN))/python -m ziglang cc -target $(shell uname -m)-linux-gnu
-BUILD = $(if $(COMPILER),CFLAGS="$(OPENMP)" LDFLAGS="$(OPENMP)",CC="$(ZIG)" LDSHARED="$(ZIG) -shared")
+BUILD = $(if $(COMPILER),,CC="$(ZIG)" LDSHARED="$(ZIG) -shared")
 # Each of two test processes has one core; more threads would only wait for each other.
 TEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
@@ -44,7 +43,7 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.venv/installed: pyproject.toml requirements.lock $(wildcard nmt/kernels/*.[ch])
+.venv/installed: pyproject.toml setup.py requirements.lock $(wildcard nmt/kernels/*.[ch])
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet $(TORCH_PIP_ARGS) "$(TORCH)"
 	$(BIN)/pip install --quiet --requirement requirements.lock
