@@ -1,4 +1,4 @@
-"""Compiles the kernels, once for each kind of processor, of which `nmt.kernels` loads the best. All else: pyproject.toml.
+"""Compiles the kernels, once for each kind of processor, of which `nmt.kernels` loads the best one.
 
 Where a compiler does not know a kind, or is not there, the others do, or torch.
 """
