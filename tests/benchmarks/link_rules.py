@@ -1,6 +1,6 @@
 """Which rule draws the best links: the table of docs/alignment.md, for the model in the box.
 
-    python tests/benchmarks/link_rules.py [MODEL]
+python tests/benchmarks/link_rules.py [MODEL]
 """
 
 import sys
