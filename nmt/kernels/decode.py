@@ -265,4 +265,5 @@ def _addresses(*arrays: NDArray[Any] | None) -> list[int | None]:
 
 def _address(array: NDArray[Any] | None) -> int | None:
     """Where an array lies, which is dense. In a quarter of the time that `array.ctypes.data` takes."""
-    return None if array is None else addressof(c_char.from_buffer(array))
+    buffer: Any = array  # which the types of NumPy say of it from Python 3.12 on
+    return None if array is None else addressof(c_char.from_buffer(buffer))
