@@ -9,6 +9,8 @@ import typer
 
 from nmt.errors import NmtError
 
+_OURS = ("nmt", "training", "service")
+
 
 def build(arguments: Sequence[str]) -> typer.Typer:
     """The command with the sub-command that the arguments name, or, for the help, with all that are installed.
@@ -29,6 +31,8 @@ def build(arguments: Sequence[str]) -> typer.Typer:
         try:
             app.command(name)(installed[name].load())
         except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in _OURS:
+                raise  # a fault of the project, and none that installing more would mend
             any_arguments = {"allow_extra_args": True, "ignore_unknown_options": True}
             app.command(name, context_settings=any_arguments)(_missing(name, error.name))
     return app

@@ -4,14 +4,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from nmt.arrays import Arrays
 from nmt.config import Config, ModelConfig
 from nmt.errors import ModelFolderError
 from nmt.model.shapes import check_weights
@@ -23,10 +23,6 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 
 _SUMS = "SHA256SUMS"
 _TOKENIZER = "tokenizer"
-
-
-Weights = dict[str, NDArray[np.floating[Any]]]
-"""By the names that `nmt.model.seq2seq.Seq2Seq.weights` gives them."""
 
 
 class Description(Config):
@@ -46,7 +42,7 @@ class ModelFolder:
     path: Path
     description: Description
     tokenizer: Tokenizer
-    weights: Weights
+    weights: Arrays
     sha256: str
 
     @classmethod
@@ -71,7 +67,7 @@ class ModelFolder:
         return sum(weight.size for weight in self.weights.values())
 
 
-def save_model_folder(path: Path, description: Description, tokenizer: Tokenizer, weights: Weights, card: str) -> None:
+def save_model_folder(path: Path, description: Description, tokenizer: Tokenizer, weights: Arrays, card: str) -> None:
     """Write a folder, with the sums last: until they are there, nobody takes it for complete.
 
     Weights are stored in float16, which costs no measurable quality and halves the folder.
@@ -97,7 +93,7 @@ def write_sums(path: Path) -> None:
     (path / _SUMS).write_text("".join(lines), encoding="utf-8")
 
 
-def _not_finite(weights: Weights) -> list[str]:
+def _not_finite(weights: Arrays) -> list[str]:
     return sorted(name for name, weight in weights.items() if not np.isfinite(weight).all())
 
 

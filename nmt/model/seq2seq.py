@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from nmt.arrays import Arrays
 from nmt.config import ModelConfig
 from nmt.model.decoder import Decoder, DecoderState
 from nmt.model.dropout import Dropout
@@ -70,12 +70,12 @@ class Seq2Seq(nn.Module):
         """All weights by name, tied ones once."""
         return {name: parameter.detach() for name, parameter in self.named_parameters()}
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> Arrays:
         """The same for NumPy, as model folders and kernels take them; on a CPU it is the same memory."""
         return {name: weight.cpu().numpy() for name, weight in self.weights().items()}
 
     @classmethod
-    def with_weights(cls, config: ModelConfig, weights: Mapping[str, NDArray[Any]]) -> Self:
+    def with_weights(cls, config: ModelConfig, weights: Arrays) -> Self:
         """A network of what a model folder holds, in float32. Raises `ModelFolderError` where it does not fit the
         config.
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from nmt import kernels
-from nmt.arrays import Floats, Integers
+from nmt.arrays import Arrays, Floats, Integers
 from nmt.config import ModelConfig
 from nmt.kernels import Memory, Precision, States
-from nmt.runtime.parts import Arrays, Parts
+from nmt.runtime.parts import Parts
 from nmt.search.stepper import Step
 from nmt.text.tokenizer import PAD
 

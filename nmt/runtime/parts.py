@@ -1,20 +1,14 @@
 """The parts of a network, packed for the kernels."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nmt import kernels
-from nmt.arrays import Floats
+from nmt.arrays import Arrays, Floats
 from nmt.config import ModelConfig
 from nmt.kernels import Precision
-
-Arrays = Mapping[str, NDArray[Any]]
-"""The weights of a network by the names that `Seq2Seq.weights` gives them, as floats of any size."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +32,7 @@ class Parts:
     def encoder(self) -> kernels.Encoder:
         """All its layers."""
         config, layers = self.config, []
-        largest = float(np.abs(self.embedding("source")).max())
+        largest = float(np.abs(self.read("source_embedding.weight")).max()) * math.sqrt(config.embedding_size)
         for depth in range(config.encoder_layers):
             names = (f"encoder.layers.{depth}.{way}" for way in ("left_to_right", "right_to_left"))
             # What comes from below has left a layer; the embedded pieces have not.

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from nmt import kernels
+from nmt.arrays import Arrays
 from nmt.config import ModelConfig
 from nmt.errors import ConfigError
 from nmt.kernels import Precision
 from nmt.runtime.packed import PackedStepper
-from nmt.runtime.parts import Arrays, Parts
+from nmt.runtime.parts import Parts
 
 if TYPE_CHECKING:
     from nmt.runtime.stepper import ModelStepper

@@ -14,8 +14,7 @@ class Rows:
     """Base of dataclasses whose fields are arrays of B sentences: (B,), or, when named in `fills`, (B, K, ...).
 
     `fills` has what an empty row holds. All that a search remembers of its rows comes and goes through these two
-    methods, so that no part of it can get out of step with the others. Arrays of NumPy, because to call it takes a
-    third of the time that calling torch does, and these are so small that nothing else counts.
+    methods, so that no part of it can get out of step with the others.
     """
 
     __slots__ = ()

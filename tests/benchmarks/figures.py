@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from nmt.arrays import Arrays
 from nmt.config import ModelConfig
 from nmt.model.shapes import weight_shapes
-from nmt.package import Weights
 
 
 def report(name: str, value: float, unit: str, **details: object) -> None:
@@ -29,7 +29,7 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, {threads} threads, torch {version('torch')}"
 
 
-def untrained(config: ModelConfig) -> Weights:
+def untrained(config: ModelConfig) -> Arrays:
     """Weights at random, without torch, whose memory and start would be measured as well."""
     rng = np.random.default_rng(0)
     return {name: rng.normal(0, 0.05, shape).astype(np.float32) for name, shape in weight_shapes(config).items()}

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
+from nmt.arrays import Arrays
 from nmt.config import ModelConfig
 from nmt.errors import ModelFolderError
 from nmt.model.shapes import weight_shapes
-from nmt.package import FORMAT, Description, ModelFolder, Weights, save_model_folder, write_sums
+from nmt.package import FORMAT, Description, ModelFolder, save_model_folder, write_sums
 from nmt.text.tokenizer import Tokenizer
 
 NAMES = ["README.md", "config.json", "model.safetensors", "tokenizer/joint.model", "tokenizer/tokenizer.json"]
@@ -24,7 +25,7 @@ UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib
 
 
 @pytest.fixture(scope="module")
-def weights(tiny_config: ModelConfig) -> Weights:
+def weights(tiny_config: ModelConfig) -> Arrays:
     """The weights of a network that was never trained."""
     rng, shapes = np.random.default_rng(0), weight_shapes(tiny_config)
     return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
@@ -41,7 +42,7 @@ def original(
     tmp_path_factory: pytest.TempPathFactory,
     description: Description,
     tiny_tokenizer: Tokenizer,
-    weights: Weights,
+    weights: Arrays,
 ) -> Path:
     """A sound folder, which no test may change."""
     path = tmp_path_factory.mktemp("models") / "made" / "tiny"
@@ -69,7 +70,7 @@ def refusal(path: Path) -> str:
 
 
 def test_a_folder_is_read_back_as_it_was_written(
-    original: Path, description: Description, tiny_tokenizer: Tokenizer, weights: Weights
+    original: Path, description: Description, tiny_tokenizer: Tokenizer, weights: Arrays
 ) -> None:
     """Description and tokenizer are the same, and each weight is the float16 nearest to it."""
     loaded = ModelFolder.load(original)
@@ -249,7 +250,7 @@ def test_weights_that_are_not_safetensors_are_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_weights_that_are_not_finite_are_refused_when_read(folder: Path, weights: Weights, value: float) -> None:
+def test_weights_that_are_not_finite_are_refused_when_read(folder: Path, weights: Arrays, value: float) -> None:
     """One such number would spread to every translation; the message names where it is."""
     (folder / "model.safetensors").write_bytes(save(spoiled(weights, "output.bias", value)))
     write_sums(folder)
@@ -259,7 +260,7 @@ def test_weights_that_are_not_finite_are_refused_when_read(folder: Path, weights
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1e6])
 def test_weights_that_float16_cannot_hold_are_refused_when_written(
-    folder: Path, description: Description, tiny_tokenizer: Tokenizer, weights: Weights, value: float
+    folder: Path, description: Description, tiny_tokenizer: Tokenizer, weights: Arrays, value: float
 ) -> None:
     """The message names the weight and the folder, and a folder that is already there stays as it was."""
     before = ModelFolder.load(folder).sha256
@@ -273,7 +274,7 @@ def test_weights_that_float16_cannot_hold_are_refused_when_written(
     assert ModelFolder.load(folder).sha256 == before
 
 
-def test_weights_of_another_shape_are_refused(folder: Path, weights: Weights) -> None:
+def test_weights_of_another_shape_are_refused(folder: Path, weights: Arrays) -> None:
     """Config and weights have to be of one run, and the message says which weights are not."""
     (folder / "model.safetensors").write_bytes(save({"output.bias": np.zeros(3), "other": np.zeros(1)}))
     write_sums(folder)
@@ -286,7 +287,7 @@ def test_weights_of_another_shape_are_refused(folder: Path, weights: Weights) ->
 
 
 def test_a_folder_can_be_written_over(
-    folder: Path, description: Description, tiny_tokenizer: Tokenizer, weights: Weights
+    folder: Path, description: Description, tiny_tokenizer: Tokenizer, weights: Arrays
 ) -> None:
     """An export that is repeated replaces what was there, sums included."""
     zeros = {name: np.zeros_like(weight) for name, weight in weights.items()}
@@ -357,7 +358,7 @@ def change_description(folder: Path, **changes: object) -> None:
     write_sums(folder)
 
 
-def spoiled(weights: Weights, name: str, value: float) -> Weights:
+def spoiled(weights: Arrays, name: str, value: float) -> Arrays:
     """The weights with one number replaced."""
     changed = {own: weight.copy() for own, weight in weights.items()}
     changed[name].flat[-1] = value

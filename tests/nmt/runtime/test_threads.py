@@ -1,0 +1,28 @@
+"""How many engines share out the cores."""
+
+import pytest
+
+from nmt import kernels
+from nmt.runtime.threads import an_engine_a_core
+
+engines = an_engine_a_core.__wrapped__
+
+
+def test_there_is_an_engine_for_each_core_that_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OMP_NUM_THREADS says how many; without a number there, those that the system lets us have."""
+    monkeypatch.setattr(kernels, "available", lambda: ("fp32",))
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {2, 3, 5}, raising=False)
+    found = []
+    for wanted in ("2", "", "0", "many"):
+        monkeypatch.setenv("OMP_NUM_THREADS", wanted)
+        found.append(engines())
+
+    assert found == [2, 3, 3, 3]
+
+
+def test_without_kernels_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch takes all cores for it."""
+    monkeypatch.setattr(kernels, "available", lambda: ())
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+
+    assert engines() == 1
