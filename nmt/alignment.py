@@ -1,4 +1,4 @@
-"""From attention between pieces to weights and links between words."""
+"""From attention between pieces to weights and links between words, pieces or characters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,22 +7,23 @@ from typing import Literal
 import numpy as np
 import regex
 
-from nmt.arrays import Floats
+from nmt.arrays import Floats, Integers
 from nmt.text.tokenizer import Span
 
-Level = Literal["words", "pieces"]
+Level = Literal["words", "pieces", "characters"]
 
 _WORDS = regex.compile(
     r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]\p{M}*"  # scripts without spaces: a character is a word
     r"|[\w\p{M}]+(?:[.,'’\-\u200c\u200d][\w\p{M}]+)*"  # letters, digits, marks; a sign inside: don't, 3.50, U-Bahn
     r"|[^\w\s](?:[\p{M}\u200d]|(?<=\u200d)[^\w\s])*"  # a sign, or an emoji made of several
 )
+_CHARACTERS = regex.compile(r"(?!\s)\X")  # with their marks and joiners, as a reader counts them
 _LEAST_LOOKED_AT = 0.1  # a source unit that hardly got any weight must not draw links by its rarity
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A word or a piece: `text[start:end]` of the source or target text."""
+    """A word, a piece or a character: `text[start:end]` of the source or target text."""
 
     text: str
     start: int
@@ -56,12 +57,13 @@ class Alignment:
         """Each target unit with the source unit that it looked at most, compared with what that unit got in all.
 
         Source units compete: one that every target unit looks at a little, as at the end of a sentence, says little.
+        Characters of one piece have equal weights: they are linked to the characters of the other piece in order.
         docs/alignment.md has the error rates of this and of other decisions.
         """
         if not self.source:
             return []
         shares = self.weights / np.maximum(self.weights.sum(axis=0), _LEAST_LOOKED_AT)
-        best = shares.argmax(axis=1)
+        best = _in_order(shares)
         return [Link(int(s), t, float(self.weights[t, s])) for t, s in enumerate(best)]
 
     @property
@@ -72,11 +74,28 @@ class Alignment:
         )
 
 
+def _in_order(shares: Floats) -> Integers:
+    """For each row the column of its largest share.
+
+    Of a run of m equal rows, whose n largest shares are equal, row k takes the (k·n // m)-th.
+    """
+    best: Integers = shares.argmax(axis=1)
+    starts = np.flatnonzero(np.append(True, (shares[1:] != shares[:-1]).any(axis=1)))
+    for start, end in zip(starts, np.append(starts[1:], len(shares)), strict=True):
+        if end - start > 1:
+            largest = np.flatnonzero(shares[start] == shares[start, best[start]])
+            best[start:end] = largest[np.arange(end - start) * len(largest) // (end - start)]
+    return best
+
+
 def words(text: str) -> list[Unit]:
     """The words and signs of a text."""
-    # To let other threads run while it looks for each of them would take longer than to find all.
-    found = _WORDS.finditer(text, concurrent=False)
-    return [Unit(match.group(), match.start(), match.end()) for match in found]
+    return _found(_WORDS, text)
+
+
+def characters(text: str) -> list[Unit]:
+    """The characters of a text but white space, each with its marks (extended grapheme clusters, UAX 29)."""
+    return _found(_CHARACTERS, text)
 
 
 def visible_pieces(text: str, spans: Sequence[Span]) -> list[Unit]:
@@ -90,22 +109,36 @@ def align(
     target: tuple[str, Sequence[Span]],
     weights: Floats,
 ) -> Alignment:
-    """Carry attention over to words or visible pieces.
+    """Carry attention over to words, visible pieces or characters.
 
     source and target: a text and the span in it of each piece. weights (target pieces, source pieces). A unit takes
     the mean of the rows of its pieces and the sum of their columns, each piece counted by how much of it lies in the
     unit. What went to pieces that stand for no character, such as the end of sentence, is shared out in proportion;
     a row with nothing left says nothing, and is uniform.
     """
-    units = words if level == "words" else None
-    source_units, target_units = (
-        units(text) if units else visible_pieces(text, spans) for text, spans in (source, target)
-    )
+    source_units, target_units = (units_of(level, text, spans) for text, spans in (source, target))
     rows, columns = overlaps(target[1], target_units), overlaps(source[1], source_units)
     mixed = rows.T @ weights @ columns
     totals = mixed.sum(axis=1, keepdims=True)
     uniform = np.full_like(mixed, 1 / max(1, len(source_units)))
     return Alignment(level, source_units, target_units, np.divide(mixed, totals, out=uniform, where=totals > 1e-6))
+
+
+def units_of(level: Level, text: str, spans: Sequence[Span]) -> list[Unit]:
+    """What a text is counted in; spans: of its pieces."""
+    match level:
+        case "words":
+            return words(text)
+        case "pieces":
+            return visible_pieces(text, spans)
+        case "characters":
+            return characters(text)
+
+
+def _found(pattern: regex.Pattern[str], text: str) -> list[Unit]:
+    # To let other threads run while it looks for each unit would take longer than to find all.
+    found = pattern.finditer(text, concurrent=False)
+    return [Unit(match.group(), match.start(), match.end()) for match in found]
 
 
 def overlaps(spans: Sequence[Span], units: Sequence[Unit]) -> Floats:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from nmt.alignment import Level
 from nmt.config import SearchConfig, set_value
 from nmt.errors import InputError
 from nmt.runtime.ensemble import Mixing
@@ -31,8 +32,7 @@ PrecisionOption = Annotated[
     Wanted, typer.Option(envvar="NMT_PRECISION", help="Of the products: fp32, int8, or auto, the fastest here.")
 ]
 TargetOption = Annotated[str, typer.Option(help="Language to translate into, such as en.")]
-
-
+LevelOption = Annotated[Level, typer.Option("--level", help="Of the alignments: words, pieces or characters.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the search; see docs/search.md.")
 ]
@@ -57,6 +57,7 @@ def translate(
     set_: SetOption = None,
     precision: PrecisionOption = "auto",
     alignments: Annotated[Alignments | None, typer.Option(help="Write them, too.")] = None,
+    level: LevelOption = "words",
     mixing: MixingOption = "log_linear",
     min_confidence: Annotated[float, typer.Option(min=0, max=1, help="Say which lines have less, on stderr.")] = 0.0,
 ) -> None:
@@ -81,7 +82,7 @@ def translate(
         done = iter(translator.translate(wanted, target, source, search, engines))
         for number, line in enumerate(lines, start=first):
             translation = next(done) if line.strip() else None
-            _write(number, translation, search, alignments)
+            _write(number, translation, search, alignments, level)
             if translation and "low_confidence" in translation.hypotheses[0].warnings(min_confidence):
                 _warn(number, translation.hypotheses[0])
 
@@ -100,6 +101,7 @@ def score(
     mixing: MixingOption = "log_linear",
     json_: Annotated[bool, typer.Option("--json", help="Print all there is, an object a line.")] = False,
     alternatives: Annotated[int, typer.Option(min=1, help="With --json: likeliest pieces at each place.")] = 5,
+    level: LevelOption = "words",
 ) -> None:
     """Score given translations: lines `source TAB translation` in, lines `log-probability TAB score` out.
 
@@ -110,20 +112,20 @@ def score(
         pairs = [_pair(number, line) for number, line in enumerate(lines, start=first)]
         for number, hypothesis in enumerate(translator.score(pairs, target, source), start=first):
             if json_:
-                row = {"line": number, "text": hypothesis.text, **hypothesis_json(hypothesis)}
+                row = {"line": number, "text": hypothesis.text, **hypothesis_json(hypothesis, level)}
                 row["tokens"] = tokens_json(hypothesis, translator.alternatives(hypothesis, alternatives))
                 print(json.dumps(row, ensure_ascii=False), flush=True)
             else:
                 print(f"{hypothesis.log_prob:.4f}\t{hypothesis.score:.4f}", flush=True)
 
 
-def hypothesis_json(hypothesis: TextHypothesis) -> dict[str, Any]:
+def hypothesis_json(hypothesis: TextHypothesis, level: Level) -> dict[str, Any]:
     """Scores, alignment, quality and the confidence of each word, as JSON."""
     words = zip(hypothesis.alignment().target, hypothesis.word_confidences, strict=True)
     return {
         "log_prob": hypothesis.log_prob,
         "score": hypothesis.score,
-        "alignment": alignment_json(hypothesis),
+        "alignment": alignment_json(hypothesis, level),
         "quality": asdict(hypothesis.quality),
         "terms": [asdict(term) for term in hypothesis.terms],
         "words": [{**asdict(word), "confidence": round(value, 4)} for word, value in words],
@@ -138,9 +140,9 @@ def tokens_json(hypothesis: TextHypothesis, top: Sequence[Sequence[tuple[str, fl
     ]
 
 
-def alignment_json(hypothesis: TextHypothesis) -> dict[str, Any]:
-    """The alignment of words, as JSON."""
-    alignment = hypothesis.alignment()
+def alignment_json(hypothesis: TextHypothesis, level: Level) -> dict[str, Any]:
+    """The alignment, as JSON."""
+    alignment = hypothesis.alignment(level)
     return {
         "source": [asdict(unit) for unit in alignment.source],
         "target": [asdict(unit) for unit in alignment.target],
@@ -175,13 +177,15 @@ def _pair(number: int, line: str) -> tuple[str, str]:
     return text, translation
 
 
-def _write(number: int, translation: Translation | None, search: SearchConfig, alignments: Alignments | None) -> None:
+def _write(
+    number: int, translation: Translation | None, search: SearchConfig, alignments: Alignments | None, level: Level
+) -> None:
     hypotheses = translation.hypotheses if translation else []
     if alignments is Alignments.JSON:
-        rows = [{"text": h.text, **hypothesis_json(h)} for h in hypotheses]
+        rows = [{"text": h.text, **hypothesis_json(h, level)} for h in hypotheses]
         print(json.dumps({"line": number, "hypotheses": rows}, ensure_ascii=False), flush=True)
     elif not hypotheses:
         print(flush=True)
     for hypothesis in hypotheses if alignments is not Alignments.JSON else []:
         line = hypothesis.text if search.n_best == 1 else f"{number} ||| {hypothesis.text} ||| {hypothesis.score:.4f}"
-        print(line + (f"\t{hypothesis.alignment().pharaoh}" if alignments else ""), flush=True)
+        print(line + (f"\t{hypothesis.alignment(level).pharaoh}" if alignments else ""), flush=True)

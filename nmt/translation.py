@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from nmt.alignment import Alignment, Level, align, merge, overlaps, words
+from nmt.alignment import Alignment, Level, align, merge, overlaps, units_of, words
 from nmt.arrays import Floats
 from nmt.glossary import PlacedTerm, Term, place_terms
 from nmt.scoring.quality import Quality, Warning, confidence, quality
@@ -85,8 +85,14 @@ class TextHypothesis:
         return total / max(1, self.length)
 
     def alignment(self, level: Level = "words") -> Alignment:
-        """Which source words or pieces each target word or piece came from."""
+        """Which source words, pieces or characters each target word, piece or character came from."""
         return merge(level, [(part.align(level), part.source_start, part.target_start) for part in self.parts])
+
+    def alignment_shape(self, level: Level = "words") -> tuple[int, int]:
+        """Target and source units of `alignment(level)`, which can be large: the weights are their product."""
+        target = sum(len(units_of(level, part.target.text, part.target.spans)) for part in self.parts)
+        source = sum(len(units_of(level, part.source.text, part.source.spans)) for part in self.parts)
+        return target, source
 
     @property
     def tokens(self) -> list[Token]:

@@ -1,11 +1,13 @@
 """Checks that come before any work: sizes and ranges that the settings allow."""
 
+import math
 from collections.abc import Sequence
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nmt import SearchConfig
+from nmt import SearchConfig, TextHypothesis
+from nmt.alignment import Level
 from nmt.errors import InputError, TextTooLong
 from service.errors import problem
 from service.settings import Settings
@@ -30,6 +32,20 @@ def check_search(search: SearchConfig, settings: Settings) -> None:
     if search.width > settings.max_beam_size:
         raise InputError(
             f"search.beam_size is {search.width}; choose 1 to {settings.max_beam_size}", "search.beam_size"
+        )
+
+
+def check_weights(hypotheses: Sequence[TextHypothesis], levels: Sequence[Level], max_weights: int) -> None:
+    """Refuse alignments that would be too large for a reply, before they are made."""
+    most = len(levels) * sum(len(own.text) * sum(len(part.source.text) for part in own.parts) for own in hypotheses)
+    if most <= max_weights:  # no unit is shorter than a character: there is no need to count them
+        return
+    count = sum(math.prod(own.alignment_shape(level)) for own in hypotheses for level in levels)
+    if count > max_weights:
+        raise TextTooLong(
+            f"the alignments would have {count} weights, and a reply can have {max_weights}; "
+            "send less text at once, or ask for fewer hypotheses, or for alignment none",
+            "alignment",
         )
 
 

@@ -30,6 +30,13 @@ from service.schemas import (
 )
 from service.settings import Settings
 
+_LEVELS: dict[AlignmentChoice, tuple[Level, ...]] = {
+    "none": (),
+    "words": ("words",),
+    "pieces": ("pieces",),
+    "both": ("words", "pieces"),
+    "characters": ("characters",),
+}
 _DIGITS = 4  # of weights and scores: more would only make replies longer
 
 
@@ -37,16 +44,18 @@ _DIGITS = 4  # of weights and scores: more would only make replies longer
 class Wanted:
     """What a request wants to know of each translation."""
 
-    alignment: AlignmentChoice
+    levels: tuple[Level, ...]
     details: Collection[Detail]
     alternatives: int
     min_confidence: float
+    max_weights: int
 
     @classmethod
     def by(cls, request: TranslateRequest | ScoreRequest, settings: Settings) -> Self:
         """What it asks for, or else what the settings say."""
         least = settings.min_confidence if request.min_confidence is None else request.min_confidence
-        return cls(request.alignment, request.details, request.alternatives, least)
+        levels = _LEVELS[request.alignment]
+        return cls(levels, request.details, request.alternatives, least, settings.max_weights)
 
 
 def model_name(model: ServedModel) -> ModelName:
@@ -88,17 +97,17 @@ def scored_reply(hypothesis: TextHypothesis, model: ServedModel, wanted: Wanted)
 
 def hypothesis_reply(hypothesis: TextHypothesis, model: ServedModel, wanted: Wanted) -> HypothesisReply:
     """One hypothesis with what was asked for; what was not is not in the reply, rather than null."""
-    first: Level = "pieces" if wanted.alignment == "pieces" else "words"
     reply = HypothesisReply(
         text=hypothesis.text,
         score=round(hypothesis.score, _DIGITS),
         log_prob=round(hypothesis.log_prob, _DIGITS),
         length=hypothesis.length,
     )
-    if wanted.alignment != "none":
-        reply.alignment = _alignment(hypothesis.alignment(first))
-    if wanted.alignment == "both":
-        reply.alignment_pieces = _alignment(hypothesis.alignment("pieces"))
+    alignments = [_alignment(hypothesis.alignment(level)) for level in wanted.levels]
+    if alignments:
+        reply.alignment = alignments[0]
+    if len(alignments) > 1:
+        reply.alignment_pieces = alignments[1]
     if {"tokens", "top"} & set(wanted.details):
         reply.tokens = _tokens(hypothesis, model, wanted)
     if "words" in wanted.details:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from nmt.alignment import Level
 from nmt.config import SearchConfig
 
 
@@ -23,7 +24,7 @@ def _unicode(text: str) -> str:
 String = Annotated[str, AfterValidator(_unicode)]
 Text = Annotated[String, Field(description="any length up to the limit; sentences are split and joined again")]
 Language = Annotated[String, Field(examples=["en"], max_length=20)]
-AlignmentChoice = Literal["none", "words", "pieces", "both"]
+AlignmentChoice = Literal["none", "words", "pieces", "both", "characters"]
 Detail = Literal["tokens", "top", "words"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -77,7 +78,7 @@ class EvaluateRequest(Request):
 
 
 class UnitReply(BaseModel):
-    """A word or piece; `start` and `end` are offsets in code points, so `text[start:end]` is it."""
+    """A word, piece or character; `start` and `end` are offsets in code points, so `text[start:end]` is it."""
 
     text: str
     start: int
@@ -95,7 +96,7 @@ class LinkReply(BaseModel):
 class AlignmentReply(BaseModel):
     """weights: target units × source units; each row sums to 1."""
 
-    level: Literal["words", "pieces"]
+    level: Level
     source: list[UnitReply]
     target: list[UnitReply]
     weights: list[list[float]]

@@ -16,11 +16,12 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     models: list[Path] = Field([], description="model folders, as a JSON list; empty: the model in the box")
-    precision: Wanted = Field("auto", description="of the products: fp32, bf16, int8, or auto, the fastest here")
+    precision: Wanted = Field("auto", description="of the products: fp32, int8, or auto, the fastest here")
     queue_size: int = Field(64, ge=1, description="requests that wait or are decoded; one more is refused with 429")
     deadline_seconds: float = Field(30.0, gt=0)
     max_body_bytes: int = Field(128 * 1024, ge=1024)
     max_texts: int = Field(50, ge=1)
     max_characters: int = Field(5000, ge=1, description="of one text")
+    max_weights: int = Field(1_000_000, ge=1, description="of all alignments in a reply; each takes about 50 bytes")
     min_confidence: float = Field(0.0, ge=0, le=1, description="with less, a translation gets a warning")
     max_beam_size: int = Field(10, ge=1, le=32)

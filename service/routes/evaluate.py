@@ -9,7 +9,7 @@ from nmt.errors import InputError
 from nmt.scoring import evaluation
 from service.dependencies import RegistryDep, SettingsDep
 from service.engine import Decoded
-from service.limits import check_search, check_texts, grouped_references
+from service.limits import check_search, check_texts, check_weights, grouped_references
 from service.registry import ServedModel
 from service.replies import Wanted, model_name, scored_reply
 from service.routes.translate import Outcome, translate_texts
@@ -67,4 +67,5 @@ async def _translate_all(request: EvaluateRequest, model: ServedModel, settings:
 
 def _score(request: ScoreRequest, model: ServedModel, pairs: list[tuple[str, str]], wanted: Wanted) -> ScoreReply:
     scored = model.translator.score(pairs, request.target, request.source)
+    check_weights(scored, wanted.levels, wanted.max_weights)
     return ScoreReply(scores=[scored_reply(own, model, wanted) for own in scored], model=model_name(model))

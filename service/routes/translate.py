@@ -14,7 +14,7 @@ from nmt.translation import Job
 from service.dependencies import RegistryDep, SettingsDep
 from service.engine import Decoded
 from service.errors import problem_of
-from service.limits import check_search, check_texts, grouped_references
+from service.limits import check_search, check_texts, check_weights, grouped_references
 from service.registry import ServedModel
 from service.replies import Wanted, metric_reply, model_name, translation_reply
 from service.schemas import ProblemReply, Timing, TranslateReply, TranslateRequest, TranslationReply
@@ -92,6 +92,8 @@ def _reply(
 ) -> TranslateReply:
     if isinstance(outcomes[0], InputError) and len(outcomes) == 1:
         raise outcomes[0]
+    found = [hypothesis for each in outcomes if isinstance(each, Translation) for hypothesis in each.hypotheses]
+    check_weights(found, wanted.levels, wanted.max_weights)
     own: list[list[str] | None] = list(references) if references else [None] * len(outcomes)
     translations = [
         _bad(outcome) if isinstance(outcome, InputError) else translation_reply(outcome, model, wanted, refs)

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nmt.alignment import Alignment, Level, Link, Unit, align, merge, overlaps, visible_pieces, words
+from nmt.alignment import Alignment, Level, Link, Unit, align, characters, merge, overlaps, visible_pieces, words
 from nmt.arrays import Floats
 from nmt.text.tokenizer import Span
 
-LEVELS: list[Level] = ["words", "pieces"]
+LEVELS: list[Level] = ["words", "pieces", "characters"]
 Side = tuple[str, list[Span]]
 
 
@@ -99,7 +99,7 @@ def test_words_are_what_a_reader_takes_for_one(text: str, wanted: list[str]) -> 
     assert [unit.text for unit in words(text)] == wanted
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", ["words", "pieces"])
 def test_identity_attention_with_one_piece_a_word_is_the_diagonal(level: Level) -> None:
     """Nothing is pooled, so nothing changes."""
     text = "eins zwei drei"
@@ -213,6 +213,32 @@ def test_a_source_unit_that_everything_looks_at_loses_to_one_that_only_this_look
 def test_a_source_unit_that_hardly_anything_looked_at_draws_no_link() -> None:
     """A hundredth of the attention is chance, though it is all that the unit got."""
     assert linked([[0.99, 0.01], [1.0, 0.0]]) == [0, 0]
+
+
+def test_characters_of_linked_pieces_are_linked_in_order() -> None:
+    """Five characters that came from three, and two that came from four; what lies within a piece has equal weights."""
+    source, target = ("abc defg", [(0, 3), (4, 8)]), ("vwxyz no", [(0, 5), (6, 8)])
+
+    alignment = align("characters", source, target, floats([[0.9, 0.1], [0.1, 0.9]]))
+
+    assert [link.source for link in alignment.links] == [0, 0, 1, 1, 2, 3, 5]
+    np.testing.assert_allclose(alignment.weights[0], [0.3] * 3 + [0.025] * 4, atol=1e-6)
+
+
+@given(text=st.text(max_size=20))
+def test_characters_are_those_of_a_reader_and_leave_only_white_space(text: str) -> None:
+    """All that is visible is in exactly one of them."""
+    found = characters(text)
+    covered = [i for unit in found for i in range(unit.start, unit.end)]
+
+    assert all(text[unit.start : unit.end] == unit.text for unit in found)
+    assert covered == sorted(set(covered))
+    assert "".join(c for i, c in enumerate(text) if i not in set(covered)).strip() == ""
+
+
+def test_a_character_has_its_marks() -> None:
+    """An accent, the parts of an emoji and of a Hindi syllable are no characters of their own."""
+    assert [unit.text for unit in characters("e\u0301 👩‍👩‍👧ना")] == ["e\u0301", "👩‍👩‍👧", "ना"]
 
 
 def linked(weights: list[list[float]]) -> list[int]:

@@ -25,7 +25,7 @@ from service.settings import Settings
 @pytest.fixture(scope="module")
 def client(tiny_folder: Path) -> Iterator[TestClient]:
     """A service with the small model."""
-    settings = Settings(models=[tiny_folder], max_texts=4, max_characters=300, max_body_bytes=4096)
+    settings = Settings(models=[tiny_folder], max_texts=4, max_characters=300, max_body_bytes=4096, max_weights=5000)
     with TestClient(create_app(settings)) as client:
         yield client
 
@@ -115,14 +115,33 @@ def test_line_breaks_and_spaces_between_sentences_stay(client: TestClient) -> No
 
 @pytest.mark.parametrize(
     ("choice", "words", "pieces"),
-    [("none", None, None), ("words", "words", None), ("pieces", "pieces", None), ("both", "words", "pieces")],
+    [
+        ("none", None, None),
+        ("words", "words", None),
+        ("pieces", "pieces", None),
+        ("both", "words", "pieces"),
+        ("characters", "characters", None),
+    ],
 )
 def test_alignment_can_be_chosen(client: TestClient, choice: str, words: str | None, pieces: str | None) -> None:
-    """None, words, pieces, or both."""
+    """None, words, pieces, both of these, or characters."""
     hypothesis = ask(client, text="Der Hund.", alignment=choice)["translations"][0]["hypotheses"][0]
 
     assert hypothesis.get("alignment", {}).get("level") == words
     assert hypothesis.get("alignment_pieces", {}).get("level") == pieces
+
+
+@pytest.mark.parametrize("path", ["/translate", "/score"])
+def test_alignments_too_large_for_a_reply_are_refused(client: TestClient, path: str) -> None:
+    """Of a translation and of one that is brought; the same without alignment is answered."""
+    body = {"text": "Der Hund. " * 20, "source": "de", "target": "en"}
+    body |= {"translation": "the dog. " * 20} if path == "/score" else {}
+    problem = client.post(path, json={**body, "alignment": "characters"}).json()
+
+    assert (problem["status"], problem["field"]) == (413, "alignment")
+    assert "weights, and a reply can have 5000; send less text at once, or ask for fewer" in problem["detail"]
+    assert path == "/translate" or f"would have {20 * 8 * 20 * 7} weights" in problem["detail"]
+    assert client.post(path, json={**body, "alignment": "none"}).status_code == 200
 
 
 def test_words_and_sentences_have_a_confidence(client: TestClient) -> None:
@@ -233,7 +252,7 @@ BAD = [
     ({"search": {"beams": 3}}, 422, "search.beams: unknown field; /docs lists those that exist"),
     ({"references": ["a", "b"]}, 422, "references has 2 entries for 1 texts; one each is wanted; several references"),
     ({"references": [[]]}, 422, "references 0 is an empty list"),
-    ({"alignment": "letters"}, 422, "alignment: Input should be 'none', 'words', 'pieces' or 'both'"),
+    ({"alignment": "letters"}, 422, "alignment: Input should be 'none', 'words', 'pieces', 'both' or 'characters'"),
 ]
 
 

@@ -89,6 +89,20 @@ def test_score_writes_all_there_is_as_json(tiny_folder: Path) -> None:
     assert set(row["quality"]) == {"confidence", "coverage", "repetition", "uncovered", "over_covered"}
 
 
+def test_alignments_are_written_at_the_level_that_is_asked_for(tiny_folder: Path) -> None:
+    """Links between characters, as many as the translation has; the same characters as JSON and for what one brings."""
+    wanted = ("--model", tiny_folder, "--level", "characters")
+    text, links = nmt("translate", *TO_ENGLISH, *wanted, "--alignments", "pharaoh", stdin="Der Hund.\n").stdout.split(
+        "\t"
+    )
+    score = ("score", "--source", "de", "--target", "en", "--json", *wanted)
+    alignment = json.loads(nmt(*score, stdin=f"Der Hund.\t{text}\n").stdout)["alignment"]
+
+    assert len(links.split()) == len("".join(text.split()))
+    assert "".join(unit["text"] for unit in alignment["source"]) == "DerHund."
+    assert "".join(unit["text"] for unit in alignment["target"]) == "".join(text.split())
+
+
 def test_translate_names_lines_with_little_confidence(tiny_folder: Path) -> None:
     """On standard error, by number; standard output stays as it is."""
     arguments = ("translate", *TO_ENGLISH, "--model", tiny_folder)
