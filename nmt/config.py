@@ -191,7 +191,7 @@ class SearchConfig(Config):
     max_repeats: int = Field(0, ge=0, le=20, description="how often a unit may stand in a row; 0 allows any number")
     diversity_groups: int = Field(1, ge=1, le=32, description="parts of the beam that avoid each other's pieces")
     diversity_penalty: float = Field(0.5, ge=0, le=10)
-    temperature: float = Field(1.0, gt=0, le=10, description="of samples")
+    temperature: float = Field(1.0, ge=1e-6, le=10, description="of samples")
     top_k: int = Field(0, ge=0, le=100_000, description="samples take one of the k likeliest pieces; 0 takes any")
     top_p: float = Field(1.0, gt=0, le=1, description="samples take one of the fewest pieces that hold this mass")
     seed: int | None = Field(None, ge=0, lt=2**63, description="the same seed draws the same samples")

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.arrays import Floats, Integers
+from nmt.arrays import Flags, Floats, Integers
 from nmt.config import SearchConfig
 from nmt.search.rows import Rows
 from nmt.search.top import allocate, best_extensions, largest
@@ -19,7 +19,7 @@ Chosen = tuple[Floats, Integers]
 Banks = Mapping[int, Integers]
 """By sentence, for those that share out their beam: the bank (K, V) of each extension, the best one 0."""
 
-_IMPOSSIBLE = np.float32(-np.inf)
+_IMPOSSIBLE, _LOWEST = np.float32(-np.inf), np.finfo(np.float32).min
 BEST, SAMPLED, DIVERSE = range(3)
 
 
@@ -94,22 +94,16 @@ class Choice(Rows):
         """Each row goes on with a piece drawn from softmax(scores / temperature), cut to the `top_k` likeliest and to
         the fewest that hold `top_p` (nucleus: Holtzman et al. 2020)."""
         rows, vocabulary = scores.shape[1:]
-        alive = scores.max(axis=-1, keepdims=True) > _IMPOSSIBLE
-        temperature, top_k, top_p = (own.reshape(-1, 1, 1) for own in (self.temperature, self.top_k, self.top_p))
-        tempered = np.where(alive, scores / temperature, 0).astype(np.float64)
-        pieces = np.argsort(-tempered, axis=-1, kind="stable")
-        ordered = np.take_along_axis(tempered, pieces, -1)
-        probs = np.exp(ordered - ordered[..., :1])
-        most = np.where(top_k > 0, top_k, vocabulary)
-        mass = np.where(np.arange(vocabulary) < most, probs, 0)
-        mass /= mass.sum(axis=-1, keepdims=True)
-        kept = mass * (mass.cumsum(axis=-1) - mass < top_p)
-        total = kept.cumsum(axis=-1)
-        drawn = uniform(self.seed, length, rows)[..., None]
-        chosen = (total <= drawn * total[..., -1:]).sum(axis=-1, keepdims=True)
-        chosen = np.minimum(chosen, (kept > 0).sum(axis=-1, keepdims=True) - 1)
-        piece = np.take_along_axis(pieces, chosen, -1)
-        return np.take_along_axis(scores, piece, -1)[..., 0], np.arange(rows) * vocabulary + piece[..., 0]
+        highest = scores.max(axis=-1, keepdims=True)
+        above = np.where(highest > _IMPOSSIBLE, scores - np.maximum(highest, _LOWEST), 0)
+        shares = np.exp(above / self.temperature.reshape(-1, 1, 1))
+        cut = (self.top_k > 0) | (self.top_p < 1)
+        if cut.any():
+            shares[cut] *= likeliest(shares[cut], self.top_k[cut], self.top_p[cut])
+        total = shares.astype(np.float64).cumsum(axis=-1)
+        drawn = uniform(self.seed, length, rows)[..., None] * total[..., -1:]
+        piece = (total <= np.minimum(drawn, np.nextafter(total[..., -1:], 0))).sum(axis=-1)
+        return np.take_along_axis(scores, piece[..., None], -1)[..., 0], np.arange(rows) * vocabulary + piece
 
     def _diversify(self, scores: Floats, free: Integers) -> Chosen:
         """Group by group, the best extensions after what those of the groups before cost: `diversity` for each row
@@ -129,6 +123,21 @@ class Choice(Rows):
             best = np.where(mine, np.take_along_axis(flat, at, 1), best)
             np.add.at(used, (self.sentence, at % vocabulary), mine)
         return best, at
+
+
+def likeliest(shares: Floats, top_k: Integers, top_p: Floats) -> Flags:
+    """Which of shares (B, K, V) are among the top_k (B,) largest of a row, 0 for all, and among the fewest of these
+    that hold top_p (B,) of their sum. Of equal ones the first."""
+    ordered = -np.sort(-shares, axis=-1)  # of values alone: to sort places takes ten times as long
+    most = np.where(top_k > 0, top_k, shares.shape[-1])[:, None, None]
+    inside = np.where(np.arange(shares.shape[-1]) < most, ordered, 0).astype(np.float64)
+    mass = inside.cumsum(axis=-1)
+    count = (mass - inside < top_p[:, None, None] * mass[..., -1:]).sum(axis=-1, keepdims=True)
+    least = np.take_along_axis(ordered, count - 1, -1)
+    more, equal = shares > least, shares == least
+    place = equal.astype(np.int32).cumsum(axis=-1, dtype=np.int32)
+    kept: Flags = more | (equal & (place <= count - more.sum(axis=-1, keepdims=True)))
+    return kept
 
 
 def uniform(seeds: NDArray[np.int64], steps: NDArray[np.int64], rows: int) -> NDArray[np.float64]:

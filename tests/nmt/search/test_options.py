@@ -12,7 +12,7 @@ from table import TableStepper, log_softmax
 
 from nmt.arrays import Floats
 from nmt.config import SearchConfig
-from nmt.search.choice import Choice, uniform
+from nmt.search.choice import Choice, likeliest, uniform
 from nmt.search.engine import Engine, search_all
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import end_penalty, length_penalty
@@ -127,6 +127,7 @@ SCORES = np.log(np.array([0.1, 0.3, 0.05, 0.2, 0.35], np.float32))
         ({"top_p": 0.7}, [0, 0.3 / 0.85, 0, 0.2 / 0.85, 0.35 / 0.85]),
         ({"top_p": 1e-9}, [0, 0, 0, 0, 1]),
         ({"top_k": 3, "top_p": 0.5}, [0, 0.3 / 0.65, 0, 0, 0.35 / 0.65]),
+        ({"top_k": 4, "top_p": 0.8}, [0, 0.3 / 0.85, 0, 0.2 / 0.85, 0.35 / 0.85]),
     ],
     ids=str,
 )
@@ -134,6 +135,16 @@ def test_samples_follow_the_distribution(options: dict[str, float], expected: li
     """Frequencies are within four standard deviations of the tempered and cut probabilities."""
     for frequency, wanted in zip(draws(SCORES, **options), expected, strict=True):
         assert frequency == pytest.approx(wanted, abs=4 * math.sqrt(wanted * (1 - wanted) / 4000))
+
+
+def test_of_pieces_as_likely_the_first_stay() -> None:
+    """A cut keeps as many as it says, also where several stand at its edge; without a cut all stay."""
+    shares = np.array([[[0.2, 0.4, 0.2, 0.2, 0.0]]], np.float32).repeat(5, axis=0)
+    top_k, top_p = np.array([1, 2, 3, 0, 0]), np.array([1, 1, 1, 0.7, 1], np.float32)
+
+    kept = likeliest(shares, top_k, top_p)[:, 0]
+
+    assert [np.flatnonzero(own).tolist() for own in kept] == [[1], [0, 1], [0, 1, 2], [0, 1, 2], [0, 1, 2, 3]]
 
 
 def test_random_numbers_depend_on_seed_step_and_row_alone() -> None:
@@ -153,7 +164,7 @@ def test_random_numbers_depend_on_seed_step_and_row_alone() -> None:
 def test_a_cold_sample_is_greedy(source: list[int]) -> None:
     """As the temperature falls, the likeliest piece is all that is left; so it does with top_k 1."""
     greedy = search_all(STEPPER, [source], SearchConfig(method="greedy", max_length=6))[0][0]
-    for options in ({"temperature": 1e-7}, {"top_k": 1}):
+    for options in ({"temperature": 1e-6}, {"top_k": 1}):
         config = SearchConfig.model_validate({"method": "sample", "max_length": 6, **options})
 
         assert search_all(STEPPER, [source], config)[0][0].pieces == greedy.pieces
