@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -43,7 +44,7 @@ class Link:
     weight: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Alignment:
     """Which source units each target unit came from: weights (target units, source units), rows sum to 1."""
 
@@ -52,7 +53,7 @@ class Alignment:
     target: list[Unit]
     weights: Floats
 
-    @property
+    @cached_property
     def links(self) -> list[Link]:
         """Each target unit with the source unit that it looked at most, compared with what that unit got in all.
 
@@ -153,6 +154,8 @@ def overlaps(spans: Sequence[Span], units: Sequence[Unit]) -> Floats:
 
 def merge(level: Level, parts: Sequence[tuple[Alignment, int, int]]) -> Alignment:
     """The alignment of a text from those of its sentences, each with its offset in source and target text."""
+    if [shifts for _, *shifts in parts] == [[0, 0]]:
+        return parts[0][0]
     source = [unit.moved(shift) for part, shift, _ in parts for unit in part.source]
     target = [unit.moved(shift) for part, _, shift in parts for unit in part.target]
     weights = np.zeros((len(target), len(source)), dtype=np.float32)

@@ -86,7 +86,10 @@ class TextHypothesis:
 
     def alignment(self, level: Level = "words") -> Alignment:
         """Which source words, pieces or characters each target word, piece or character came from."""
-        return merge(level, [(part.align(level), part.source_start, part.target_start) for part in self.parts])
+        if level not in self._alignments:
+            parts = [(part.align(level), part.source_start, part.target_start) for part in self.parts]
+            self._alignments[level] = merge(level, parts)
+        return self._alignments[level]
 
     def alignment_shape(self, level: Level = "words") -> tuple[int, int]:
         """Target and source units of `alignment(level)`, which can be large: the weights are their product."""
@@ -134,6 +137,11 @@ class TextHypothesis:
             "repetition": self.quality.repetition,
         }
         return [name for name, holds in found.items() if holds]
+
+    @cached_property
+    def _alignments(self) -> dict[Level, Alignment]:
+        """Those that were asked for: quality, warnings and replies all look at the one between words."""
+        return {}
 
     @property
     def _log_probs(self) -> Floats:

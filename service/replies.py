@@ -137,16 +137,18 @@ def _quality(hypothesis: TextHypothesis, min_confidence: float) -> QualityReply:
 
 
 def _units(units: Sequence[Unit]) -> list[UnitReply]:
-    return [UnitReply(**asdict(unit)) for unit in units]
+    return [UnitReply(text=unit.text, start=unit.start, end=unit.end) for unit in units]
 
 
 def _alignment(alignment: Alignment) -> AlignmentReply:
+    weights = alignment.weights.astype(float).round(_DIGITS).tolist()
+    links = [(link.source, link.target) for link in alignment.links]
     return AlignmentReply(
         level=alignment.level,
         source=_units(alignment.source),
         target=_units(alignment.target),
-        weights=[[round(weight, _DIGITS) for weight in row] for row in alignment.weights.tolist()],
-        links=[LinkReply(source=k.source, target=k.target, weight=round(k.weight, _DIGITS)) for k in alignment.links],
+        weights=weights,
+        links=[LinkReply(source=source, target=target, weight=weights[target][source]) for source, target in links],
         pharaoh=alignment.pharaoh,
     )
 

@@ -99,13 +99,11 @@ def _narrowed(memory: Memory, sentences: Integers) -> Memory:
 
 def _joined(first: Memory, second: Memory) -> Memory:
     """Of both, padded to the longer one."""
-    size = max(first.bias.shape[1], second.bias.shape[1])
-    parts = zip(first, second, (0.0, 0.0, -np.inf), strict=True)
-    return Memory(*(np.concatenate([_padded(one, size, fill), _padded(two, size, fill)]) for one, two, fill in parts))
+    count, size = len(first.bias), max(first.bias.shape[1], second.bias.shape[1])
 
+    def both(one: Floats, two: Floats, fill: float) -> Floats:
+        joined = np.full((count + len(two), size, *one.shape[2:]), fill, np.float32)
+        joined[:count, : one.shape[1]], joined[count:, : two.shape[1]] = one, two
+        return joined
 
-def _padded(array: Floats, size: int, fill: float) -> Floats:
-    missing = size - array.shape[1]
-    if not missing:
-        return array
-    return np.pad(array, [(0, 0), (0, missing), *[(0, 0)] * (array.ndim - 2)], constant_values=fill)
+    return Memory(*(both(*own) for own in zip(first, second, (0.0, 0.0, -np.inf), strict=True)))

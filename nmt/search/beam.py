@@ -126,7 +126,8 @@ def trace(
         weights.append(frame.weights[place, parents, :source_size])
         rows = parents
     paths = np.array(pieces[::-1]).T.tolist()
-    log_probs = np.diff(np.array(totals[::-1], dtype=np.float32).T, prepend=np.float32(0))
+    log_probs = np.array(totals[::-1], dtype=np.float32).T
+    log_probs[:, 1:] -= log_probs[:, :-1].copy()
     attention = np.array(weights[::-1], dtype=np.float32).swapaxes(0, 1)
     return [Hypothesis(*own, final_score(*own[1:], config)) for own in zip(paths, log_probs, attention, strict=True)]
 
