@@ -142,6 +142,9 @@ class ModelConfig(Config):
 _MOST_CHARACTERS = 500
 """Of phrases: their automata take time and memory in proportion."""
 
+LONGEST = 1000
+"""Pieces of a sentence's translation, whatever a search asks for."""
+
 Phrase = Annotated[str, Field(max_length=100)]
 
 
@@ -183,7 +186,7 @@ class SearchConfig(Config):
     length_penalty_form: Literal["power", "gnmt"] = "power"
     coverage_penalty: float = Field(0.0, ge=0, le=5)
     end_penalty: float = Field(0.0, ge=0, le=5, description="how much an end that comes as a surprise costs")
-    max_length: int = Field(200, ge=1, le=1000)
+    max_length: int = Field(200, ge=1, le=LONGEST)
     min_length: int = Field(0, ge=0, le=1000)
     max_length_ratio: float | None = Field(None, gt=0, le=50)
     min_length_ratio: float = Field(0.0, ge=0, le=10)

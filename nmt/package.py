@@ -21,6 +21,9 @@ FORMAT = 1
 PRETRAINED = Path(__file__).parent / "pretrained"
 """Where the model in the box is."""
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+"""What a model may be called: it stands in addresses and in the names of folders."""
+
 _SUMS = "SHA256SUMS"
 _TOKENIZER = "tokenizer"
 
@@ -29,7 +32,7 @@ class Description(Config):
     """`config.json`. `directions` are the pairs of languages that the model was trained to translate."""
 
     format: int = FORMAT
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: str = Field(pattern=NAME)
     version: str = "1"
     directions: list[tuple[str, str]] = Field(min_length=1)
     model: ModelConfig
@@ -58,7 +61,9 @@ class ModelFolder:
         check_weights(description.model, weights)
         broken = _not_finite(weights)
         if broken:
-            raise ModelFolderError(f"{path} has weights that are not finite ({broken[0]}); train or export it again")
+            raise ModelFolderError(
+                f"{path} has weights that are not finite ({broken[0]}); train it again, or get the model folder again"
+            )
         return cls(path, description, Tokenizer.load(path / _TOKENIZER), weights, sums)
 
     @property

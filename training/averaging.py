@@ -24,7 +24,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def add(self, model: Seq2Seq, update: int) -> None:
-        """Take in the weights after update `update`, the first being 1."""
+        """Take in the weights after update `update`, the first being 1; those that were skipped do not count."""
         share = (1 - self._decay) / (1 - self._decay**update)
         torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), share)
 

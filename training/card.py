@@ -19,7 +19,7 @@ def write_card(
     directions = ", ".join(f"{source} to {target}" for source, target in corpus.directions)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     rows = [
-        f"| {part} | {direction} | {score.score:.1f} | {metric} | `{score.signature}` |"
+        f"| {part} | {direction} | {score.score:.1f} | {metric} | {_code(score.signature)} |"
         for part, by_direction in scores.items()
         for direction, by_metric in by_direction.items()
         for metric, score in by_metric.items()
@@ -40,6 +40,11 @@ def write_card(
     if config.card.notes:
         sections.append(f"## Notes\n\n{config.card.notes}")
     return "\n\n".join(sections) + "\n"
+
+
+def _code(signature: str) -> str:
+    """For a cell of a table, where a bar would end it."""
+    return "`" + signature.replace("|", "\\|") + "`"
 
 
 def _how(search: SearchConfig) -> str:

@@ -70,7 +70,7 @@ class TrainingConfig(Config):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int = Field(0, ge=0, description="processor threads; 0 leaves it to torch")
     updates: int = Field(20000, ge=1)
-    batch_pieces: int = Field(2000, ge=1, description="target pieces a batch, padding included")
+    batch_pieces: int = Field(2000, ge=1, description="pieces a batch on its longer side, padding included")
     accumulate: int = Field(1, ge=1, description="batches an update")
     max_pieces: int = Field(128, ge=2, description="pairs with more pieces on a side are left out, and counted")
     learning_rate: float = Field(1e-3, gt=0)

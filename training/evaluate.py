@@ -19,9 +19,10 @@ from nmt.scoring.evaluation import Evaluation, LengthBucket
 from nmt.scoring.evaluation import evaluate as score_translations
 from nmt.scoring.metrics import MetricScore, Tokenization
 from nmt.translator import Translator, default_model
+from training.corpus.files import read_lines
 from training.gold_alignments import read_gold_alignments, score_alignments
 from training.remote import translate_remotely
-from training.report.html import Translated, render
+from training.report.html import Translated, check_writable, render
 
 TestSet = list[tuple[str, list[str]]]
 _CHUNK = 1000
@@ -52,6 +53,7 @@ def evaluate(
     With --gold-alignments, also the alignment error rate: how far the links that the model draws between each source
     and its first reference are from those that people drew.
     """
+    check_writable(report)
     rows = read_test_set(test)
     pairs = [(text, own[0]) for text, own in rows]
     gold = _read_gold(gold_alignments, pairs, url)
@@ -71,23 +73,23 @@ def evaluate(
     alignment = score_alignments(translator, pairs, gold, source, target) if gold else None
     if alignment:
         summary["alignment"] = asdict(alignment)
-    if report:
-        title = f"{source} to {target}: {', '.join(path.name for path in test)}"
-        report.write_text(render(title, evaluation, rows, translated, seconds, name), encoding="utf-8")
     if json_:
         print(json.dumps(summary, ensure_ascii=False, indent=2))
-        return
-    print(as_text(evaluation, len(rows), seconds, name))
-    if alignment:
+    else:
+        print(as_text(evaluation, len(rows), seconds, name))
+    if alignment and not json_:
         print(
             f"AER   {100 * alignment.error_rate:5.1f}  "
             f"precision {100 * alignment.precision:.1f}, recall {100 * alignment.recall:.1f}"
         )
+    if report:
+        title = f"{source} to {target}: {', '.join(path.name for path in test)}"
+        report.write_text(render(title, evaluation, rows, translated, seconds, name), encoding="utf-8")
 
 
 def read_test_set(paths: Sequence[Path]) -> TestSet:
     """Sources with their references, from one TSV file or from files that are parallel line by line."""
-    columns = [_lines(path) for path in paths]
+    columns = [read_lines(path, "the test set") for path in paths]
     if len(paths) == 1:
         rows = [line.split("\t") for line in columns[0]]
     elif len({len(column) for column in columns}) == 1:
@@ -142,12 +144,3 @@ def _translate_here(
 def _translated(text: str, alignment: Any) -> Translated:
     words = [[unit.text for unit in side] for side in (alignment.source, alignment.target)]
     return Translated(text, words[0], words[1], alignment.weights.tolist())
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise DataError(f"the test set {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"the test set {path} is not UTF-8: {error}") from error

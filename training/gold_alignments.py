@@ -7,16 +7,12 @@ from nmt.alignment import words
 from nmt.errors import DataError
 from nmt.scoring.alignment_error import AlignmentScore, GoldLinks, alignment_score
 from nmt.translator import Translator
+from training.corpus.files import read_lines
 
 
 def read_gold_alignments(path: Path, pairs: Sequence[tuple[str, str]]) -> list[GoldLinks]:
     """The gold links of each pair of texts, a line each; numbers count the words as `nmt.alignment.words` cuts them."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise DataError(f"the gold alignments {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"the gold alignments {path} are not UTF-8: {error}") from error
+    lines = read_lines(path, "the file of gold alignments")
     if len(lines) != len(pairs):
         raise DataError(f"{path} has {len(lines)} lines for {len(pairs)} lines of the test set; one each is wanted")
     return [

@@ -7,7 +7,7 @@ from sacrebleu.metrics.bleu import BLEU
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from nmt.config import SearchConfig
+from nmt.config import LONGEST, SearchConfig
 from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime.stepper import ModelStepper
 from nmt.search.engine import Engine
@@ -15,8 +15,8 @@ from nmt.text.tokenizer import BEGIN, PAD, Tokenizer
 from training.batches import Batch
 
 
-def expected_cost(model: Seq2Seq, batch: Batch, tokenizer: Tokenizer, count: int) -> Tensor:
-    """The mean over the batch's sentences of Σ cost(y) p(y | x) / Σ p(y' | x), over the `count` best of a beam search.
+def expected_costs(model: Seq2Seq, batch: Batch, tokenizer: Tokenizer, count: int) -> Tensor:
+    """Σ cost(y) p(y | x) / Σ p(y' | x) of each sentence x (B,), over the `count` best y of a beam search.
 
     The cost is 1 - sentence BLEU, from 0 to 1 (Shen et al. 2016, eq. 13; on n-best lists Edunov et al. 2018, 4.3).
     Searching drops no units; the probabilities are those of the model as it is set, in training with units dropped.
@@ -33,7 +33,7 @@ def expected_cost(model: Seq2Seq, batch: Batch, tokenizer: Tokenizer, count: int
         (own.softmax(dim=0) * own.new_tensor(cost)).sum()
         for own, cost in zip(torch.split(log_probs, [len(cost) for cost in costs]), costs, strict=True)
     ]
-    return torch.stack(risks).mean()
+    return torch.stack(risks)
 
 
 def sentence_bleu(translation: str, reference: str) -> float:
@@ -58,7 +58,7 @@ def sequence_log_probs(model: Seq2Seq, sources: Sequence[Sequence[int]], targets
 def _n_best(model: Seq2Seq, sources: Sequence[Sequence[int]], count: int) -> list[list[list[int]]]:
     """The best translations of each source, as pieces; leaves the model in the mode that it was in."""
     training = model.training
-    config = SearchConfig(beam_size=count, n_best=count, max_length=2 * max(map(len, sources)))
+    config = SearchConfig(beam_size=count, n_best=count, max_length=min(LONGEST, 2 * max(map(len, sources))))
     engine = Engine(ModelStepper(model))
     tickets = {engine.submit(source, config): i for i, source in enumerate(sources)}
     found: list[list[list[int]]] = [[] for _ in sources]

@@ -5,13 +5,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from nmt.errors import TrainingError
+from nmt.errors import ConfigError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.text.tokenizer import PAD, Tokenizer
 from training.batches import Batch
 from training.config import TrainingConfig
 from training.loss import guided_alignment, smoothed_cross_entropy
-from training.minimum_risk import expected_cost
+from training.minimum_risk import expected_costs
 from training.sampling import SubwordSampler
 
 _ROWS = 512
@@ -23,6 +23,8 @@ class Objective:
     def __init__(self, config: TrainingConfig, tokenizer: Tokenizer | None = None) -> None:
         if tokenizer is None and (config.subword_sampling or config.minimum_risk.weight):
             raise TrainingError("subword_sampling and minimum_risk cut and score words, and need the run's tokenizer")
+        if tokenizer and tokenizer.config.algorithm == "char" and config.subword_sampling:
+            raise ConfigError("subword_sampling has nothing to cut: the tokenizer's pieces are characters; set it to 0")
         self._config, self._tokenizer = config, tokenizer
 
     def read(self, batch: Batch, seed: tuple[int, ...]) -> Batch:
@@ -36,8 +38,9 @@ class Objective:
         loss, likelihood = self._likelihood(model, batch)
         risk = self._config.minimum_risk
         if self._tokenizer is not None and risk.weight:
-            cost = expected_cost(model, batch, self._tokenizer, risk.hypotheses)
-            loss = (1 - risk.weight) * loss + risk.weight * batch.target_pieces * cost
+            costs = expected_costs(model, batch, self._tokenizer, risk.hypotheses)
+            pieces = (batch.target_out != PAD).sum(dim=1)  # so that batches add up to a larger one
+            loss = (1 - risk.weight) * loss + risk.weight * (pieces * costs).sum()
         return loss, likelihood
 
     def _likelihood(self, model: Seq2Seq, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ import hashlib
 import mmap
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nmt.errors import DataError
 from nmt.text.tokenizer import PAD
 from training.run_state import flush_folder
 
@@ -23,6 +25,7 @@ Sentences = tuple[Sequence[int], ...]
 _PIECE, _START = np.dtype("<u2"), np.dtype("<i8")  # a vocabulary has at most 64,000 pieces
 _NAMES = ("source", "target", "links")
 _CHUNK = 8192
+_ABANDONED_SECONDS = 24 * 3600
 
 
 class PieceTable:
@@ -75,29 +78,43 @@ class PieceTable:
 def stored_tables(folder: Path, key: str, rows: Iterable[Sentences], count: int = 2) -> list[PieceTable]:
     """The `count` tables of `rows`, in files under `folder`; made now if it has none under this `key`, their name.
 
-    The files appear as a whole or not at all, and take the place of those of other keys.
+    The files appear as a whole or not at all, and take the place of those of other keys. Whoever reads those goes on,
+    as what is mapped outlives its name, and whoever writes at the same time is left in peace.
     """
     wanted = folder / key
     if not wanted.exists():
         partial = folder / f".{key}.{os.getpid()}.partial"
         try:
             _write(partial, rows, _NAMES[:count])
-            partial.rename(wanted)
+            if not wanted.exists():  # made by another run meanwhile
+                partial.rename(wanted)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         flush_folder(folder)
         for other in folder.iterdir():
-            if other != wanted:
+            if other != wanted and (other.suffix != ".partial" or _is_abandoned(other)):
                 shutil.rmtree(other, ignore_errors=True)
     return [PieceTable.open(wanted, name) for name in _NAMES[:count]]
 
 
+def _is_abandoned(partial: Path) -> bool:
+    """Whether nothing was written there for a day; a process that was killed could not clear it away."""
+    written = [file.stat().st_mtime for file in partial.iterdir()]
+    return time.time() - max(written, default=0.0) > _ABANDONED_SECONDS
+
+
 def key_of(paths: Iterable[Path], *settings: object) -> str:
-    """A name for what is made from these files and settings: another content, another name."""
+    """A name for what is made from these files and settings: another content, another name.
+
+    Raises `DataError` if a file cannot be read.
+    """
     digest = hashlib.sha256(repr(settings).encode())
     for path in paths:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        try:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}") from error
     return digest.hexdigest()[:32]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from nmt.errors import Forgotten, TrainingError
+from nmt.errors import ConfigError, Forgotten, TrainingError
 from nmt.model.seq2seq import Seq2Seq
-from nmt.package import Description, save_model_folder
+from nmt.package import NAME, Description, save_model_folder
 from nmt.text.tokenizer import Tokenizer
 from training import ranks
 from training.averaging import around
@@ -83,6 +84,7 @@ def run_training(config: TrainingConfig, name: str, folder: Path, *, watch: bool
 
     SIGTERM or Ctrl-C saves and ends the run early; torchrun makes this process one of several that train together.
     """
+    _check_name(name)
     if config.threads:
         torch.set_num_threads(config.threads)
     with stop_signals() as stop, ranks.joined(), writes_explained(folder), _reserved(folder):
@@ -101,6 +103,15 @@ def run_training(config: TrainingConfig, name: str, folder: Path, *, watch: bool
         if choice is None:
             return Outcome(progress, interrupted=True)
         return Outcome(progress, interrupted=False, model=_write_model(config, name, folder, model, data, choice))
+
+
+def _check_name(name: str) -> None:
+    """Before the first update rather than after the last."""
+    if not re.match(NAME, name):
+        raise ConfigError(
+            f"the model gets the name of its recipe, which is {name!r}; rename the file: letters without accents, "
+            "digits, dots, dashes and underscores, at most 64"
+        )
 
 
 def _reserved(folder: Path) -> AbstractContextManager[None]:
@@ -130,7 +141,9 @@ def training_batches(corpus: PreparedCorpus, tokenizer: Tokenizer, config: Train
     guided = config.guided_alignment > 0
     files = [*dict.fromkeys(part.path for part in sets), *sorted(corpus.tokenizer_folder.iterdir())]
     files += dict.fromkeys(part.links for part in sets if guided and part.links.exists())
-    key = key_of(files, _PAIRS_FORMAT, [(part.path.name, part.direction, part.weight) for part in sets], config.seed)
+    drawn = any(part.weight % 1 for part in sets)  # the seed says which pairs come once more
+    parts = [(part.path.name, part.direction, part.weight) for part in sets]
+    key = key_of(files, _PAIRS_FORMAT, parts, guided, config.seed if drawn else None)
     store = (corpus.folder if os.access(corpus.folder, os.W_OK) else folder) / "pieces"
     cut = linked_rows if guided else _pairs
     rows = track(

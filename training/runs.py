@@ -16,6 +16,7 @@ from rich.table import Table
 
 from nmt.errors import DataError
 from training.pictures import Curve, curves_svg
+from training.report.html import check_writable
 
 Record = dict[str, Any]
 Rows = list[tuple[str, list[str]]]
@@ -64,6 +65,7 @@ def runs(
     html: Annotated[Path | None, typer.Option(help="Also write the table and the curves as one HTML file.")] = None,
 ) -> None:
     """Compare runs: how far, how fast, how good, and in which settings they differ."""
+    check_writable(html)
     compared = [Run.read(folder) for folder in folders]
     rows = compare(compared)
     table = Table("", *(run.name for run in compared))

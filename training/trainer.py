@@ -158,7 +158,7 @@ class Trainer:
                 group["lr"] = rate
             self.optimizer.step()
             if self.average:
-                self.average.add(self.model, self.progress.update)
+                self.average.add(self.model, self.progress.update - self.progress.skipped_updates)
         self.optimizer.zero_grad(set_to_none=True)
         return UpdateReport(loss_sum / pieces_sum, likelihood_sum / pieces_sum, norm, rate, int(pieces_sum), finite)
 

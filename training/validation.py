@@ -152,8 +152,8 @@ def engines_beside_training(device: str) -> int:
 
 def spread(rows: Sequence[Row], count: int) -> Sequence[Row]:
     """`count` rows, evenly spread over all of them."""
-    step = max(1, len(rows) // count)
-    return rows[::step][:count]
+    count = min(count, len(rows))
+    return [rows[number * len(rows) // count] for number in range(count)]
 
 
 def _column(rows: DevSet) -> list[str]:

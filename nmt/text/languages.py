@@ -35,8 +35,13 @@ def detect(text: str, candidates: Sequence[str]) -> tuple[str, float]:
     return known[best.language], float(best.value)
 
 
+def base_language(code: str) -> str:
+    """`en` of `en`, `en-GB` and `EN-us`."""
+    return code.split("-")[0].lower()
+
+
 def _language(code: str) -> Language | None:
-    iso: IsoCode639_1 | None = getattr(IsoCode639_1, code.split("-")[0].upper(), None)
+    iso: IsoCode639_1 | None = getattr(IsoCode639_1, base_language(code).upper(), None)
     return Language.from_iso_code_639_1(iso) if iso else None
 
 

@@ -125,6 +125,11 @@ def test_translate_names_lines_with_little_confidence(tiny_folder: Path) -> None
             "",
             "the test set nowhere.tsv cannot be read",
         ),
+        (
+            ("evaluate", "x.tsv", "--source", "de", "--target", "en", "--report", "nowhere/x.html"),
+            "",
+            "error: nowhere/x.html cannot be written: there is no folder nowhere; make it first",
+        ),
         (("train", "nowhere.toml", "--output", "x"), "", "error: the recipe nowhere.toml cannot be read"),
     ],
     ids=str,

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmt.errors import DataError
+from training.corpus.files import read_lines
 from training.corpus.readers import locate, read
 
 TMX = '<tmx><tu><tuv lang="en"><seg>Hi.</seg></tuv><tuv lang="de"><seg>Hallo.</seg></tuv></tu></tmx>'
@@ -44,6 +45,32 @@ def test_an_archive_gives_all_that_is_known(tmp_path: Path) -> None:
     assert [line.file for line in lines] == [
         f"{tmp_path}/x.zip/{name}" for name in ("o/m.tmx", "t.tsv", "o/x.de-en.en")
     ]
+
+
+def test_an_archive_of_several_moses_pairs(tmp_path: Path) -> None:
+    """Files belong together that are named alike; one without its other side is passed over."""
+    names = ("a/train.en", "b/train.de", "a/train.de", "dev.de", "dev.en", "b/x.en")
+    archive = pack(tmp_path / "x.zip", *((name, f"{name}\n") for name in names))
+
+    lines = [line for location in locate(str(archive), EN_DE) for line in read(location, EN_DE)]
+
+    assert pairs(lines) == [("a/train.en", "a/train.de"), ("dev.en", "dev.de")]
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        (b"", []),
+        (b"a\r\nb", ["a", "b"]),
+        (b"\xef\xbb\xbfa\n\n", ["a", ""]),
+        ("a\u2028b\x0cc\x85d\n".encode(), ["a\u2028b\x0cc\x85d"]),
+    ],
+)
+def test_lines_end_at_line_feeds_alone(tmp_path: Path, content: bytes, lines: list[str]) -> None:
+    """As in everything that is translated, so that parallel files stay parallel."""
+    (tmp_path / "x").write_bytes(content)
+
+    assert read_lines(tmp_path / "x", "the file") == lines
 
 
 def test_a_stated_format_chooses_members(tmp_path: Path) -> None:

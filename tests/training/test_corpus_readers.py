@@ -82,6 +82,13 @@ def test_columns_are_references_on_request(tmp_path: Path) -> None:
     assert texts_of(lines_of(file)) == [("Go.", ("Geh.",))]
 
 
+def test_a_name_with_a_comma(tmp_path: Path) -> None:
+    """A file that is there is one file."""
+    (location,) = locate(write(tmp_path / "a, b.tsv", b"Go.\tGeh.\n"), EN_DE)
+
+    assert texts_of(list(read(location, EN_DE))) == [("Go.", ("Geh.",))]
+
+
 def test_stated_format(tmp_path: Path) -> None:
     """A stated format beats the name."""
     file = write(tmp_path / "deu.txt", b"Go.\tGeh.\tCC-BY\n")
@@ -121,6 +128,7 @@ def test_bad_tsv_line(tmp_path: Path, bad: bytes, reason: Reason, detail: str) -
     [
         ("{", "no JSON: Expecting property name enclosed in double quotes at character 2"),
         ("[" * 200_000, "nested too deeply"),
+        ('{"source": ' + "1" * 5000 + "}", "a number has too many digits"),
         ("[1]", "a JSON list, not an object"),
         ('{"a": 1, "en": "Go."}', "neither source and target nor en and de among the keys a, en"),
         ('{"source": 5, "target": "Geh."}', "source is of type int, not text"),

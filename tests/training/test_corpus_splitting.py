@@ -77,6 +77,7 @@ def test_fold() -> None:
     """Case, punctuation, spaces and compatible forms do not make a sentence another; signs alone stay signs."""
     assert fold("Don’t  STOP,\u00a0now!") == fold("«dont stop ｎｏｗ»") == "dont stop now"
     assert fold("Straße") == fold("STRASSE")
+    assert fold("un\u00adable\u200b to\ngo\x07") == "unable to go"
     assert fold("?!") == "?!"
 
 
@@ -100,6 +101,7 @@ def test_sentences() -> None:
     assert ("Walk.", "GEH") in english_german
     assert ("Geh.", "Go.") not in english_german
     assert ("Va.", "go") in sentences.of(("fr", "en"))
+    assert ("Go.", "Va.") in sentences.of(("en-GB", "fr"))
 
 
 def test_collect_references() -> None:

@@ -43,6 +43,7 @@ def test_units_are_pairs_with_their_lines(file: Path) -> None:
         ('a <bpt i="1">&lt;b></bpt>bold<ept i="1">&lt;/b></ept> word', "a bold word"),
         ('one<ph type="lb">&lt;br/></ph>two', "one two"),
         ("H<it pos='begin'>{sub</it>2O", "H2O"),
+        ("a <?editor x?>big<!-- very --> <hi>bold</hi> <?y?>word", "a big bold word"),
         ('see <hi type="x">the <hi>inner</hi> text</hi> here', "see the inner text here"),
         ('a<ph>&lt;img alt="<sub>no part of it</sub>"></ph> b', "a b"),
         ("<ut>{\\cs6}</ut>old", "old"),

@@ -210,6 +210,14 @@ def test_a_model_that_kept_what_it_could_do_is_written(
     assert "sacreBLEU, all references, beam 1." in card
 
 
+def test_a_name_that_no_model_can_have_is_refused_first(recipe: Callable[..., TrainingConfig], tmp_path: Path) -> None:
+    """It is that of the recipe's file; after hours of training it would be late to say so."""
+    for name in ("größe", "my model", "x" * 65):
+        with pytest.raises(ConfigError, match=r"the model gets the name of its recipe, which is .*; rename the file"):
+            run_training(recipe(), name, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_in_which_all_was_forgotten_says_so(recipe: Callable[..., TrainingConfig], tmp_path: Path) -> None:
     """With its own exit status; no model is written."""
     with pytest.raises(Forgotten, match=r"lost more than the 1 BLEU of fine_tune.largest_loss at each of its valid"):

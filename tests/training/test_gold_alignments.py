@@ -78,7 +78,7 @@ def test_attention_is_not_off_by_one(alignments: list[Alignment], gold: list[Gol
         ("0-0 1:1\n", r"line 1: '1:1' is no link; wanted"),
         ("0-0 2-1\n", r"line 1: link 2-1, but the source has 2 words and the reference 2, counted from 0: 'a b x y'"),
         ("0-2\n", r"line 1: link 0-2, but the source has 2 words"),
-        (b"\xff\n", r"are not UTF-8"),
+        (b"\xff\n", r"is not UTF-8"),
         (None, r"cannot be read: No such file"),
     ],
 )

@@ -97,6 +97,9 @@ def test_batches_bring_the_links_as_shares(corpus: PreparedCorpus, tmp_path: Pat
     assert sums[batch.target_out > END].mean() > 0.7, "all letters; spaces are linked to nothing"
     plain = training_batches(corpus, tokenizer, TrainingConfig.read({"data": corpus.folder}, where="test"), tmp_path)
     assert plain.batch(np.arange(7)).links is None
+    corpus.training_sets[0].links.unlink()
+    with pytest.raises(DataError, match="which is not there; make it: nmt links"):
+        training_batches(corpus, tokenizer, TrainingConfig.read(guided, where="test"), tmp_path)
 
 
 def test_a_piece_shares_itself_out_among_its_links() -> None:

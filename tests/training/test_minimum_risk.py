@@ -10,11 +10,11 @@ from nmt.config import ModelConfig, SearchConfig
 from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime.stepper import stepper_of
 from nmt.scoring.forced import score_forced
-from nmt.text.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
+from nmt.text.tokenizer import PAD, Tokenizer, TokenizerConfig, train_tokenizer
 from nmt.translator import Translator
 from training.batches import Batch, Batches
 from training.config import TrainingConfig
-from training.minimum_risk import expected_cost, sentence_bleu, sequence_log_probs
+from training.minimum_risk import expected_costs, sentence_bleu, sequence_log_probs
 from training.objective import Objective
 
 LINES = [" ".join(words) for words in itertools.permutations(["red", "green", "blue", "white"], 3)]
@@ -76,7 +76,7 @@ def test_the_cost_is_the_mean_under_the_models_own_choice(model: Seq2Seq, batch:
         expected += sum(o * c for o, c in zip(odds, costs, strict=True)) / sum(odds) / len(lines)
     model.train()
 
-    assert expected_cost(model, batch, tokenizer, count=3).item() == pytest.approx(expected, abs=1e-4)
+    assert expected_costs(model, batch, tokenizer, count=3).mean().item() == pytest.approx(expected, abs=1e-4)
     assert model.training
 
 
@@ -89,27 +89,34 @@ def test_sentence_bleu_is_one_for_the_reference_itself() -> None:
 def test_tuning_lowers_the_expected_cost(model: Seq2Seq, batch: Batch, tokenizer: Tokenizer) -> None:
     """From a model that has begun to copy, on the same sentences."""
     optimizer = learn_to_copy(model, batch, updates=60)
-    before = expected_cost(model, batch, tokenizer, count=6)
+    before = expected_costs(model, batch, tokenizer, count=6).mean()
     for group in optimizer.param_groups:
         group["lr"] = 0.002
     for _ in range(25):
         optimizer.zero_grad()
-        expected_cost(model, batch, tokenizer, count=6).backward()
+        expected_costs(model, batch, tokenizer, count=6).mean().backward()
         optimizer.step()
-    after = expected_cost(model, batch, tokenizer, count=6)
+    after = expected_costs(model, batch, tokenizer, count=6).mean()
 
     assert 0.02 < before.item() < 0.98
     assert after.item() < before.item() - 0.01
 
 
 def test_the_recipe_mixes_cost_and_likelihood(model: Seq2Seq, batch: Batch, tokenizer: Tokenizer) -> None:
-    """A weight of ¼: the loss is a quarter of the cost, brought to the batch's pieces, and the rest as ever."""
+    """A weight of ¼: the loss is a quarter of the costs, each for the sentence's pieces, and the rest as ever; so the
+    losses of two halves of a batch add up to that of the whole."""
     plain, mixed = (
         TrainingConfig.model_validate({"data": ".", "minimum_risk": {"weight": weight, "hypotheses": 3}})
         for weight in (0.0, 0.25)
     )
     likelihood, _ = Objective(plain).loss(model, batch)
-    loss, _ = Objective(mixed, tokenizer).loss(model, batch)
-    cost = expected_cost(model, batch, tokenizer, count=3)
+    objective = Objective(mixed, tokenizer)
+    loss, _ = objective.loss(model, batch)
+    pieces = (batch.target_out != PAD).sum(dim=1)
+    costs = expected_costs(model, batch, tokenizer, count=3)
+    halves = [
+        objective.loss(model, batch.map(lambda part, own=own: part[own]))[0] for own in (slice(2), slice(2, None))
+    ]
 
-    assert loss.item() == pytest.approx((0.75 * likelihood + 0.25 * batch.target_pieces * cost).item(), rel=1e-5)
+    assert loss.item() == pytest.approx((0.75 * likelihood + 0.25 * (pieces * costs).sum()).item(), rel=1e-5)
+    assert sum(halves).item() == pytest.approx(loss.item(), rel=1e-5)

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nmt.config import ModelConfig
-from nmt.errors import TrainingError
+from nmt.errors import ConfigError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
-from nmt.text.tokenizer import PAD
+from nmt.text.tokenizer import PAD, TokenizerConfig, train_tokenizer
 from training.batches import Batch, Batches
 from training.config import TrainingConfig
 from training.loss import smoothed_cross_entropy
@@ -151,6 +151,14 @@ def test_word_dropout_hides_whole_pieces() -> None:
     assert set(ratios.unique().round(decimals=3).tolist()) == {0.0, 2.0}
     assert (ratios.std(dim=-1) < 1e-6).all()
     assert 0.45 < (ratios[..., 0] == 0).float().mean() < 0.55
+
+
+def test_characters_cannot_be_cut_in_another_way() -> None:
+    """Sampling would silently do nothing."""
+    with pytest.raises(ConfigError, match="the tokenizer's pieces are characters; set it to 0"):
+        Objective(
+            settings(subword_sampling=0.1), train_tokenizer(["ab"], ["ba"], ["xx"], TokenizerConfig(algorithm="char"))
+        )
 
 
 @pytest.mark.parametrize("change", [{"subword_sampling": 0.1}, {"minimum_risk": {"weight": 0.5}}])

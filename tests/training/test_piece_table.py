@@ -1,5 +1,8 @@
 """Sentences as pieces: the same from memory and from files, which appear as a whole or not at all."""
 
+import os
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +58,37 @@ def test_tables_are_made_once_a_content_and_replace_the_older(tmp_path: Path) ->
     assert len({first, second, key_of([tmp_path / "text"], "y")}) == 3
     assert len(again) == 1
     assert [path.name for path in (tmp_path / "store").iterdir()] == [second]
+
+
+def test_runs_that_cut_at_the_same_time_leave_each_other_in_peace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of another key does not lose what it has written so far; one of the same key takes what is there first."""
+    store, rows = tmp_path / "store", [([1], [2]), ([3], [4])]
+
+    def interrupted(key: str) -> Iterator[Sentences]:
+        yield rows[0]
+        with monkeypatch.context() as other:
+            other.setattr(os, "getpid", lambda: 1)
+            stored_tables(store, key, rows)
+        yield rows[1]
+
+    for key in ("another", "same"):
+        source, target = stored_tables(store, "same", interrupted(key))
+        assert (len(source), target.padded(np.arange(2)).tolist()) == (2, [[2], [4]])
+        shutil.rmtree(store / "same")
+
+
+def test_what_a_killed_run_left_is_cleared_away_after_a_day(tmp_path: Path) -> None:
+    """Not before: it may be alive on another machine."""
+    new, old = tmp_path / ".k.1.partial", tmp_path / ".k.2.partial"
+    for folder, age in ((new, 3600), (old, 90_000)):
+        folder.mkdir()
+        (folder / "source.pieces").touch()
+        os.utime(folder / "source.pieces", times=(time.time() - age,) * 2)
+    stored_tables(tmp_path, "key", [([1], [2])])
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [new.name, "key"]
 
 
 def test_tables_that_were_cut_short_leave_nothing(tmp_path: Path) -> None:

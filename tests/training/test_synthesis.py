@@ -140,6 +140,12 @@ def test_a_file_that_is_there_is_not_overwritten(backtranslate: Callable[..., st
         backtranslate()
 
 
+def test_a_file_that_is_not_there_is_explained(backtranslate: Callable[..., str], tmp_path: Path) -> None:
+    """By name."""
+    with pytest.raises(DataError, match=r"nowhere cannot be read: No such file"):
+        backtranslate(text=tmp_path / "nowhere")
+
+
 def test_a_file_without_text_is_refused(backtranslate: Callable[..., str], tmp_path: Path) -> None:
     """And leaves nothing behind."""
     (tmp_path / "empty").write_text("\n \n")

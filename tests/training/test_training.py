@@ -217,6 +217,17 @@ def test_a_moving_average_that_begins_in_the_middle_of_a_run_begins_at_its_weigh
     assert all(torch.equal(own, run.model.weights()[name]) for name, own in run.judged.weights().items())
 
 
+def test_the_moving_average_counts_no_update_that_was_skipped(tmp_path: Path) -> None:
+    """If the first one is, the second is where the average begins: no weight of the start is in it."""
+    run = small_run(tmp_path, updates=2, decay_updates=0, ema_decay=0.9)
+    bias = run.model.decoder.readout.bias
+    bias.register_hook(lambda gradient: gradient * (float("nan") if run.progress.update == 1 else 1))
+    run.run()
+
+    assert run.progress.skipped_updates == 1
+    assert all(torch.equal(own, run.model.weights()[name]) for name, own in run.judged.weights().items())
+
+
 def test_around_takes_the_nearest_and_prefers_the_later() -> None:
     """At the borders it takes more from the other side."""
     assert around([1, 2, 3, 4, 5], best=3, count=3) == [2, 3, 4]
@@ -230,6 +241,7 @@ def test_spread_takes_rows_from_the_whole_set() -> None:
 
     assert [row[0] for row in spread(rows, 3)] == ["0", "3", "6"]
     assert len(spread(rows, 100)) == 10
+    assert spread(range(999), 500)[-1] == 997
 
 
 def test_recipes_read_and_can_be_overridden(tmp_path: Path) -> None:

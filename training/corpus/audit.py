@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from nmt.config import Config
-from nmt.text.languages import detect, is_known, name
+from nmt.text.languages import base_language, detect, is_known, name
 from training.corpus.cleaning import Example, shortened
 from training.corpus.records import Direction, TextPair
 from training.corpus.splitting import fold
@@ -50,7 +50,9 @@ def near_copies(train: TrainingPairs, held_out: Mapping[str, Iterable[str]]) -> 
         near: set[int] = set()
         examples: list[Example] = []
         for file, (languages, pairs) in train.items():
-            for side in [side for side, other in enumerate(languages) if other == language]:
+            for side in [
+                side for side, other in enumerate(languages) if base_language(other) == base_language(language)
+            ]:
                 for line, pair in enumerate(pairs, start=1):
                     for number in known.contained_in(pair[side]) - near:
                         near.add(number)

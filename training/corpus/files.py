@@ -36,6 +36,20 @@ _ARCHIVES = frozenset({*_COMPRESSIONS, ".zip", ".7z", ".rar", ".tar", ".tgz", ".
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError, gzip.BadGzipFile, zipfile.BadZipFile)
 
 
+def read_lines(path: Path, what: str) -> list[str]:
+    """The lines of a small file in UTF-8, which end as everywhere here at a line feed alone.
+
+    Raises `DataError`, with `what` it should have been, if it cannot be read.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{what} {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{what} {path} is not UTF-8: {error}") from error
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+
+
 @dataclass(frozen=True, slots=True)
 class TextFile:
     """A file, or the `member` of a zip archive."""

@@ -41,7 +41,9 @@ class Record:
         if "\ufffd" in self.text:
             raise NoPair("not in the encoding that the file states", Reason.BROKEN)
         # Recovering, so that a namespace that is declared around the record is no error; all others are.
-        parser = etree.XMLParser(recover=True, resolve_entities=False, no_network=True, remove_comments=True)
+        parser = etree.XMLParser(
+            recover=True, resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
+        )
         try:
             element = etree.fromstring(self.text, parser)
         except (etree.XMLSyntaxError, ValueError) as error:

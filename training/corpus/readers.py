@@ -4,7 +4,7 @@ A broken record never ends a run: it comes out as `Rejected`. A file that cannot
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -57,10 +57,11 @@ class Location:
 def locate(text: str, direction: Direction, stated: Format | None = None) -> list[Location]:
     """Understand `x.tsv`, `x.jsonl.gz`, `x.en,x.de` or `x.zip`; a stated format beats the name.
 
-    A zip archive gives all its members of a known format, and a Moses pair if two are named for the languages.
+    A zip archive gives all its members of a known format, and the Moses pairs among those named for the languages.
     Raises `DataError` if the format cannot be told or a file does not exist.
     """
-    paths = [Path(part) for part in text.split(",")] if stated in (None, "moses") else [Path(text)]
+    two = stated in (None, "moses") and not Path(text).is_file()
+    paths = [Path(part) for part in text.split(",")] if two else [Path(text)]
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path} is {'a folder, not a file' if path.is_dir() else 'not there'}; check the path")
@@ -79,15 +80,24 @@ def _in_archive(path: Path, direction: Direction, stated: Format | None) -> list
     """Members of a known, or the stated, format; in OPUS archives a licence and a readme stand beside them."""
     files = members(path)
     found = [Location((file,), format_) for file in files if (format_ := _format(file)) and stated in (None, format_)]
-    sides = [[file for file in files if _is_named_for(file, language)] for language in direction]
-    if stated in (None, "moses") and len(sides[0]) == len(sides[1]) == 1:
-        found.append(Location((sides[0][0], sides[1][0]), "moses"))
+    if stated in (None, "moses"):
+        found += [Location(pair, "moses") for pair in _moses_pairs(files, direction)]
     if not found:
         names = ", ".join(file.member for file in files[:5])
         raise DataError(
             f"{path} holds {names or 'nothing'}, none of it {stated or 'of a known format'}; {_HOW_TO_NAME}"
         )
     return found
+
+
+def _moses_pairs(files: Sequence[TextFile], direction: Direction) -> list[tuple[TextFile, TextFile]]:
+    """Files named for the two languages and alike but for that; or, if there are only two, these."""
+    sources, targets = (
+        {file.bare.with_suffix(""): file for file in files if _is_named_for(file, language)} for language in direction
+    )
+    if len(sources) == len(targets) == 1:
+        return [(next(iter(sources.values())), next(iter(targets.values())))]
+    return [(sources[stem], targets[stem]) for stem in sources if stem in targets]
 
 
 def _format(file: TextFile) -> Format | None:
@@ -147,6 +157,8 @@ def _json_pair(text: str, direction: Direction) -> tuple[str, tuple[str, ...]]:
         raise NoPair(f"no JSON: {error.msg} at character {error.pos + 1}") from error
     except RecursionError as error:
         raise NoPair("no JSON that can be read: nested too deeply") from error
+    except ValueError as error:
+        raise NoPair("no JSON that can be read: a number has too many digits") from error
     if isinstance(values, dict) and isinstance(values.get("translation"), dict):
         values = values["translation"]
     if not isinstance(values, dict):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from nmt.errors import DataError
+from nmt.text.languages import base_language
 from training.corpus.records import Direction, TextPair
 
 References = list[tuple[str, list[str]]]
@@ -26,7 +27,7 @@ class Split:
 
 
 class Sentences:
-    """Sentences by language: what is held out in one corpus must not come back in another, whatever its languages."""
+    """Sentences by language, of whatever region: what is held out in one corpus must not come back in another."""
 
     def __init__(self) -> None:
         self._folded: defaultdict[str, set[str]] = defaultdict(set)
@@ -35,11 +36,12 @@ class Sentences:
         """Both sides of pairs in these languages."""
         for pair in pairs:
             for language, text in zip(languages, pair, strict=True):
-                self._folded[language].add(fold(text))
+                self._folded[base_language(language)].add(fold(text))
 
     def of(self, languages: Direction) -> "SentencePairs":
         """What is known, and will be added, of two languages."""
-        return SentencePairs(self._folded[languages[0]], self._folded[languages[1]])
+        source, target = map(base_language, languages)
+        return SentencePairs(self._folded[source], self._folded[target])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class SentencePairs:
 
 
 def fold(text: str) -> str:
-    """The text without case, punctuation, symbols and variants of letters: what makes two sentences the same.
+    """The text without case, punctuation, symbols, what cannot be seen and variants of letters: what makes two
+    sentences the same.
 
     A text of signs alone stays as it is, so that `?` and `!` are not the same.
     """
@@ -67,7 +70,12 @@ def fold(text: str) -> str:
 @cache
 def _signs() -> dict[int, None]:
     codes = range(sys.maxunicode + 1)
-    return dict.fromkeys(code for code in codes if unicodedata.category(chr(code))[0] in "PS")
+    return dict.fromkeys(code for code in codes if _is_sign(chr(code)))
+
+
+def _is_sign(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category[0] in "PS" or (category in ("Cc", "Cf") and not character.isspace())
 
 
 def split(

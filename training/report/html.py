@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 
+from nmt.errors import ConfigError
 from nmt.scoring.evaluation import Evaluation
 from nmt.scoring.metrics import sentence_scores
 
@@ -29,6 +31,12 @@ class _Example:
     references: Sequence[str]
     translated: Translated
     chrf: float
+
+
+def check_writable(report: Path | None) -> None:
+    """Before the work that the report is to show. Raises `ConfigError` if its folder is not there."""
+    if report and not report.parent.is_dir():
+        raise ConfigError(f"{report} cannot be written: there is no folder {report.parent}; make it first")
 
 
 def render(
