@@ -121,7 +121,7 @@ def score(
 
 def hypothesis_json(hypothesis: TextHypothesis, level: Level) -> dict[str, Any]:
     """Scores, alignment, quality and the confidence of each word, as JSON."""
-    words = zip(hypothesis.alignment().target, hypothesis.word_confidences, strict=True)
+    words = zip(hypothesis.target_words, hypothesis.word_confidences, strict=True)
     return {
         "log_prob": hypothesis.log_prob,
         "score": hypothesis.score,

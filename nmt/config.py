@@ -231,6 +231,12 @@ class SearchConfig(Config):
         return self
 
     @property
+    def guided(self) -> bool:
+        """Whether it asks for more than the likeliest: for what a translation says, looks at, or is worth."""
+        asked = self.prefix, self.include, self.exclude, self.glossary, self.attention
+        return any(asked) or self.mbr != "none"
+
+    @property
     def width(self) -> int:
         """Rows that the search holds: 1 for greedy search, whatever `beam_size` says; one a sample."""
         return {"greedy": 1, "beam": self.beam_size, "sample": self.n_best}[self.method]

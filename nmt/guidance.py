@@ -1,8 +1,8 @@
 """From what a request asks of a translation to a guide for each of its sentences, or a clear no."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 
@@ -16,8 +16,12 @@ from nmt.search.guides import FREE, Guide
 from nmt.search.reading import Demand
 from nmt.text.tokenizer import Pieces, Tokenizer
 
-_MOST_READ = 10_000
-"""Characters that the automata of a text may read: some seconds of work."""
+_MOST_READ = 4000
+"""Bytes of phrases that the automata of a text may read together: each is a state or more, of some 40 kB, and there are
+a thousand a second."""
+
+_LARGEST_KEPT = 50
+"""Bytes of a demand whose automaton is kept for the next text: terms and short phrases come again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,36 +50,23 @@ class Guidance:
         """Of each sentence of a text, which begins as its first sentence does, and includes what it must in the first
         one that has room for all of it."""
         excluded = tuple(sorted(set(self._normalized(search.exclude, "exclude"))))
-        _check_size(terms, sum(map(len, (search.prefix, *excluded))))
         included = [_Wish(own, "include") for own in dict.fromkeys(self._normalized(search.include, "include"))]
+        demands = [Demand(self._prefix(search), excluded=excluded), *[Demand(excluded=excluded)] * (len(sources) - 1)]
+        wanted = [_wishes(own) for own in terms]
+        _check_size(demands, [[*own, *included] for own in wanted])
+        automaton = cache(self._automaton)  # that of a long demand is for this text alone
         guides, options, longest = [], [], [search.lengths(len(source))[1] for source in sources]
-        for number, (source, room) in enumerate(zip(sources, longest, strict=True)):
-            demand = Demand("" if number else self._prefix(search), excluded=excluded)
-            _check_prefix(self._guide(source, demand, []), search.prefix, room)
-            wishes = _wishes(terms[number])
-            guides.append(self._guide(source, demand, wishes))
+        for source, room, demand, wishes in zip(sources, longest, demands, wanted, strict=True):
+            _check_prefix(_guide(source, demand, [], automaton), search.prefix, room)
+            guides.append(_guide(source, demand, wishes, automaton))
             _check_room(guides[-1], room, "glossary")
-            options.append(self._guide(source, demand, [*wishes, *included]))
+            options.append(_guide(source, demand, [*wishes, *included], automaton))
         if included:
             excess = [max(0, option.fewest - room) for option, room in zip(options, longest, strict=True)]
             place = excess.index(min(excess))
             _check_room(options[place], longest[place], "include")
             guides[place] = options[place]
         return guides
-
-    def _guide(self, source: Pieces, demand: Demand, wishes: Sequence[_Wish]) -> Guide:
-        """All wishes beside the demand."""
-        if not wishes:
-            return FREE if demand == Demand() else Guide.anywhere(self._automaton(demand))
-        demands = [replace(demand, wanted=wish.phrase, capital=bool(wish.terms)) for wish in wishes]
-        automata = tuple(self._automaton(own) for own in demands)
-        for wish, automaton in zip(wishes, automata, strict=True):
-            if automaton.needed[0] >= FAR:
-                raise InputError(
-                    f"{wish.field} has {wish.phrase!r}, which exclude leaves no place for; send one of both",
-                    f"search.{wish.field}",
-                )
-        return Guide(automata, np.stack([_anchor(source, wish.terms) for wish in wishes]))
 
     def _prefix(self, search: SearchConfig) -> str:
         """As the model begins a text: with a space, which the text loses."""
@@ -92,8 +83,11 @@ class Guidance:
     def _trie(self) -> Trie:
         return Trie(self._tokenizer.target_symbols)
 
-    @lru_cache(maxsize=32)  # noqa: B019 - lives as long as what uses it
     def _automaton(self, demand: Demand) -> Automaton:
+        return self._kept(demand) if demand.size <= _LARGEST_KEPT else Automaton.of(demand, self._trie)
+
+    @lru_cache(maxsize=32)  # noqa: B019 - lives as long as what uses it
+    def _kept(self, demand: Demand) -> Automaton:
         return Automaton.of(demand, self._trie)
 
 
@@ -101,6 +95,25 @@ def _wishes(terms: Sequence[Term]) -> list[_Wish]:
     """Terms with the same translation are one wish: it stands there once at least."""
     targets = dict.fromkeys(term.target for term in terms)
     return [_Wish(target, "glossary", tuple(term for term in terms if term.target == target)) for target in targets]
+
+
+def _guide(source: Pieces, demand: Demand, wishes: Sequence[_Wish], automaton: Callable[[Demand], Automaton]) -> Guide:
+    """All wishes beside the demand."""
+    if not wishes:
+        return FREE if demand == Demand() else Guide.anywhere(automaton(demand))
+    automata = tuple(map(automaton, _demands(demand, wishes)))
+    for wish, own in zip(wishes, automata, strict=True):
+        if own.needed[0] >= FAR:
+            raise InputError(
+                f"{wish.field} has {wish.phrase!r}, which exclude leaves no place for; send one of both",
+                f"search.{wish.field}",
+            )
+    return Guide(automata, np.stack([_anchor(source, wish.terms) for wish in wishes]))
+
+
+def _demands(demand: Demand, wishes: Sequence[_Wish]) -> list[Demand]:
+    """With each of the wishes in turn."""
+    return [replace(demand, wanted=wish.phrase, capital=bool(wish.terms)) for wish in wishes]
 
 
 def _anchor(source: Pieces, terms: Sequence[Term]) -> Floats:
@@ -113,14 +126,16 @@ def _anchor(source: Pieces, terms: Sequence[Term]) -> Floats:
     return anchor
 
 
-def _check_size(terms: Sequence[Sequence[Term]], characters: int) -> None:
-    """Each term has an automaton, which reads all those characters as well."""
-    count = len({term.target for own in terms for term in own})
-    if count * characters > _MOST_READ:
+def _check_size(demands: Sequence[Demand], wishes: Sequence[Sequence[_Wish]]) -> None:
+    """Of each sentence. A demand with a wish has an automaton of its own, which reads all the rest as well."""
+    different = {*demands, *(own for pair in zip(demands, wishes, strict=True) for own in _demands(*pair))}
+    size = sum(demand.size for demand in different)
+    if size > _MOST_READ:
         raise InputError(
-            f"the text has {count} terms of the glossary, and prefix and exclude have {characters} characters, which "
-            "is too much together; send less text, or less of one of them",
-            "search.glossary",
+            f"prefix, include, exclude and the terms of the glossary that the text has are {len(different)} demands of "
+            f"{size} bytes together, with prefix and exclude in each, and can have {_MOST_READ}; send less text, or "
+            "less of one of them",
+            "search",
         )
 
 

@@ -6,10 +6,11 @@ from functools import cached_property
 
 import numpy as np
 
-from nmt.alignment import Alignment, Level, align, merge, overlaps, units_of, words
+from nmt.alignment import Alignment, Level, Unit, align, merge, overlaps, units_of, words
 from nmt.arrays import Floats
 from nmt.glossary import PlacedTerm, Term, place_terms
 from nmt.scoring.quality import Quality, Warning, confidence, quality
+from nmt.search.control import Control
 from nmt.search.guides import Guide
 from nmt.search.hypothesis import Hypothesis
 from nmt.text.sentences import Sentence
@@ -30,7 +31,8 @@ class Token:
 class SentencePart:
     """One sentence of a translated text: its pieces on both sides, and how they were found.
 
-    `source_start` and `target_start` are its places in the whole texts; terms: those of the glossary that it has.
+    `source_start` and `target_start` are its places in the whole texts; terms: those of the glossary that it has;
+    controls: how its attention was steered.
     """
 
     source: Pieces
@@ -39,6 +41,7 @@ class SentencePart:
     source_start: int
     target_start: int
     terms: Sequence[Term] = ()
+    controls: Sequence[Control] = ()
 
     @property
     def confidence(self) -> float:
@@ -85,17 +88,30 @@ class TextHypothesis:
         return total / max(1, self.length)
 
     def alignment(self, level: Level = "words") -> Alignment:
-        """Which source words, pieces or characters each target word, piece or character came from."""
-        if level not in self._alignments:
-            parts = [(part.align(level), part.source_start, part.target_start) for part in self.parts]
-            self._alignments[level] = merge(level, parts)
-        return self._alignments[level]
+        """Which source words, pieces or characters each target word, piece or character came from.
+
+        It can be large: the product of source and target units, whatever sentences they are in.
+        """
+        starts = [(part.source_start, part.target_start) for part in self.parts]
+        return merge(level, [(own, *start) for own, start in zip(self._aligned(level), starts, strict=True)])
 
     def alignment_shape(self, level: Level = "words") -> tuple[int, int]:
-        """Target and source units of `alignment(level)`, which can be large: the weights are their product."""
+        """How many target and source units `alignment(level)` has, without making it."""
         target = sum(len(units_of(level, part.target.text, part.target.spans)) for part in self.parts)
         source = sum(len(units_of(level, part.source.text, part.source.spans)) for part in self.parts)
         return target, source
+
+    @property
+    def source_words(self) -> list[Unit]:
+        """The words of the whole source text, as `alignment()` counts them."""
+        parts = zip(self._aligned("words"), self.parts, strict=True)
+        return [unit.moved(part.source_start) for own, part in parts for unit in own.source]
+
+    @property
+    def target_words(self) -> list[Unit]:
+        """The words of the whole translation, as `alignment()` counts them."""
+        parts = zip(self._aligned("words"), self.parts, strict=True)
+        return [unit.moved(part.target_start) for own, part in parts for unit in own.target]
 
     @property
     def tokens(self) -> list[Token]:
@@ -120,12 +136,13 @@ class TextHypothesis:
     @cached_property
     def quality(self) -> Quality:
         """Signs that the translation is good, or is not."""
-        alignment = self.alignment()
-        return quality(self._log_probs, alignment.weights, [unit.text for unit in alignment.target])
+        log_probs = np.concatenate([part.hypothesis.log_probs for part in self.parts])
+        looked_at = np.concatenate([own.weights.sum(axis=0) for own in self._aligned("words")])
+        return quality(log_probs, looked_at, [unit.text for unit in self.target_words])
 
     @property
     def word_confidences(self) -> list[float]:
-        """Of each target word of `alignment()`: the probability of its pieces, given all before them."""
+        """Of each of the `target_words`: the probability of its pieces, given all before them."""
         return [float(prob) for part in self.parts for prob in part.word_confidences]
 
     def warnings(self, min_confidence: float = 0.0) -> list[Warning]:
@@ -138,14 +155,15 @@ class TextHypothesis:
         }
         return [name for name, holds in found.items() if holds]
 
-    @cached_property
-    def _alignments(self) -> dict[Level, Alignment]:
-        """Those that were asked for: quality, warnings and replies all look at the one between words."""
-        return {}
+    def _aligned(self, level: Level) -> list[Alignment]:
+        """That of each sentence; made once, as quality, warnings and replies all look at it."""
+        if level not in self._alignments:
+            self._alignments[level] = [part.align(level) for part in self.parts]
+        return self._alignments[level]
 
-    @property
-    def _log_probs(self) -> Floats:
-        return np.concatenate([part.hypothesis.log_probs for part in self.parts])
+    @cached_property
+    def _alignments(self) -> dict[Level, list[Alignment]]:
+        return {}
 
 
 @dataclass(frozen=True, slots=True)

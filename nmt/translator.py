@@ -148,18 +148,22 @@ class Translator:
         """For each token of a hypothesis, the likeliest pieces at its place with their log-probabilities."""
         sources = [part.source.ids for part in hypothesis.parts]
         targets = [part.hypothesis.pieces for part in hypothesis.parts]
+        controls = [part.controls for part in hypothesis.parts]
         return [
             [(self.tokenizer.target_piece(piece), log_prob) for piece, log_prob in place]
-            for forced in score_forced(self._stepper, sources, targets, count)
+            for forced in score_forced(self._stepper, sources, targets, count, controls)
             for place in forced.top
         ]
 
     def _join(self, job: Job, chosen: Sequence[Hypothesis]) -> TextHypothesis:
         decoded = [self.tokenizer.decode(hypothesis.pieces) for hypothesis in chosen]
         text, starts = sentences.join(job.text, job.sentences, [pieces.text for pieces in decoded])
-        parts = zip(job.sources, decoded, chosen, job.sentences, starts, job.terms, strict=True)
+        parts = zip(job.sources, decoded, chosen, job.sentences, starts, job.terms, job.guides, strict=True)
         return TextHypothesis(
-            text, tuple(SentencePart(s, t, h, own.start, at, terms) for s, t, h, own, at, terms in parts)
+            text,
+            tuple(
+                SentencePart(s, t, h, own.start, at, terms, guide.controls) for s, t, h, own, at, terms, guide in parts
+            ),
         )
 
     def _by_risk(self, hypotheses: Sequence[Hypothesis], search: SearchConfig) -> list[Hypothesis]:

@@ -1,21 +1,27 @@
-"""asyncio on one side, the decode thread on the other: bounded admission, deadlines, cancellation."""
+"""asyncio on one side, the decode threads on the other: bounded admission, deadlines, cancellation."""
 
 import asyncio
 import logging
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from typing import TypeVar
+
+from starlette.concurrency import run_in_threadpool
 
 from nmt import SearchConfig, Translator
 from nmt.errors import DeadlineExceeded, EngineError, EngineStopped, QueueFull
 from nmt.search.engine import Finished
 from nmt.search.guides import FREE, Guide
 from nmt.search.hypothesis import Hypothesis
-from nmt.search.queue import Terms
+from nmt.search.queue import Priority, Terms
+
+Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +42,7 @@ class _Request:
     sources: Sequence[tuple[Sequence[int], Guide]]
     search: SearchConfig
     deadline: float
+    priority: Priority
     answer: Future[Decoded] = field(default_factory=Future)
     tickets: list[int] = field(default_factory=list)
     finished: dict[int, Finished] = field(default_factory=dict)
@@ -47,6 +54,7 @@ class Decoder:
     def __init__(self, translator: Translator, queue_size: int, engines: int) -> None:
         self._queue_size = queue_size
         self.threads = [DecodeThread(translator) for _ in range(engines)]
+        self._beside = asyncio.Semaphore(engines)
         self._pending = 0
         self._seconds_a_request = 0.05
 
@@ -65,14 +73,12 @@ class Decoder:
         """Whether requests are answered."""
         return all(thread.alive for thread in self.threads)
 
-    async def decode(
-        self,
-        sources: Sequence[Sequence[int]],
-        search: SearchConfig,
-        deadline_seconds: float,
-        guides: Sequence[Guide] = (),
-    ) -> Decoded:
-        """Search for translations of the sources. A caller who stops waiting frees the rows before the next step."""
+    @contextmanager
+    def admitted(self, seconds: float) -> Iterator[float]:
+        """A place for a request, before any work is done for it, and when it has to be answered: in so many seconds.
+
+        Raises `EngineStopped` and `QueueFull` at once, and `DeadlineExceeded` when waiting takes longer than that.
+        """
         if not self.alive:
             raise EngineStopped("the decode engine is not running; try again in a moment")
         if self._pending >= self._queue_size:
@@ -81,22 +87,54 @@ class Decoder:
         started = time.perf_counter()
         self._pending += 1
         try:
-            answers = asyncio.gather(*self._deal(sources, guides, search, started + deadline_seconds))
-            return _together(await asyncio.wait_for(answers, deadline_seconds))
+            yield started + seconds
         except TimeoutError:
-            raise DeadlineExceeded(f"not translated within {deadline_seconds:g} s; send less text at once") from None
+            raise DeadlineExceeded(f"not answered within {seconds:g} s; send less text at once") from None
         finally:
             self._pending -= 1
             taken = (time.perf_counter() - started) / (self._pending + 1)
             self._seconds_a_request += 0.1 * (taken - self._seconds_a_request)
 
+    async def decode(
+        self,
+        sources: Sequence[Sequence[int]],
+        search: SearchConfig,
+        deadline: float,
+        guides: Sequence[Guide] = (),
+        priority: Priority = "interactive",
+    ) -> Decoded:
+        """Search for translations of the sources. A caller who stops waiting frees the rows before the next step.
+
+        Raises `TimeoutError` at the deadline, a time of `time.perf_counter`.
+        """
+        parts = self._deal(sources, guides, search, deadline, priority)
+        try:
+            async with asyncio.timeout(deadline - time.perf_counter()):
+                return _together(await asyncio.gather(*parts))
+        finally:
+            for part in parts:
+                part.cancel()  # what is done stays done; of a request that failed in one thread, nobody wants the rest
+
+    async def beside(self, work: Callable[[], Result], deadline: float) -> Result:
+        """Do other work of the model in a thread, as much at a time as there are decode threads.
+
+        Raises `TimeoutError` if its turn does not come before the deadline; what has begun is not broken off.
+        """
+        async with asyncio.timeout(deadline - time.perf_counter()), self._beside:
+            return await run_in_threadpool(work)
+
     def _deal(
-        self, sources: Sequence[Sequence[int]], guides: Sequence[Guide], search: SearchConfig, deadline: float
+        self,
+        sources: Sequence[Sequence[int]],
+        guides: Sequence[Guide],
+        search: SearchConfig,
+        deadline: float,
+        priority: Priority,
     ) -> list[asyncio.Future[Decoded]]:
         """One source after the other to each thread in turn, beginning with the one that has the least to do."""
         threads = sorted(self.threads, key=lambda thread: thread.pending)[: len(sources)]
         guided = list(zip(sources, guides or [FREE] * len(sources), strict=True))
-        parts = [_Request(guided[first :: len(threads)], search, deadline) for first in range(len(threads))]
+        parts = [_Request(guided[first :: len(threads)], search, deadline, priority) for first in range(len(threads))]
         for thread, part in zip(threads, parts, strict=True):
             thread.put(part)
         return [asyncio.wrap_future(part.answer) for part in parts]
@@ -161,7 +199,7 @@ class DecodeThread:
             request = self._inbox.get()
             if request is None:
                 return False
-            terms = Terms(id(request), deadline=request.deadline)
+            terms = Terms(id(request), request.priority, request.deadline)
             request.tickets = [
                 self._engine.submit(source, request.search, terms, guide) for source, guide in request.sources
             ]

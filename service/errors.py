@@ -24,6 +24,7 @@ from nmt.errors import (
     TextTooLong,
     UnknownLanguage,
 )
+from service.security import HEADERS
 
 _UNION_BRANCH = re.compile(r"str$|list\[|function-")
 
@@ -123,4 +124,5 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 async def _unforeseen(request: Request, _error: Exception) -> JSONResponse:
     detail = "the service failed in a way that nobody foresaw; its log says more"
-    return _reply(request, problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
+    # The framework answers this outside of all that the app has around it.
+    return _reply(request, problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail), HEADERS)

@@ -1,5 +1,6 @@
 """Checks that come before any work: sizes and ranges that the settings allow."""
 
+import asyncio
 import math
 from collections.abc import Sequence
 
@@ -9,8 +10,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from nmt import SearchConfig, TextHypothesis
 from nmt.alignment import Level
 from nmt.errors import InputError, TextTooLong
+from nmt.text.tokenizer import Tokenizer
 from service.errors import problem
 from service.settings import Settings
+
+_LONGEST_SENTENCE = 200  # words
 
 
 def check_texts(texts: Sequence[str], settings: Settings, field: str = "text") -> None:
@@ -25,6 +29,28 @@ def check_texts(texts: Sequence[str], settings: Settings, field: str = "text") -
             raise TextTooLong(
                 f"{where} has {len(text)} characters; at most {settings.max_characters} are allowed", field
             )
+
+
+def check_sentences(texts: Sequence[str], field: str) -> None:
+    """Refuse what is to be compared with references and is no sentence: TER takes minutes for a page."""
+    for number, text in enumerate(texts):
+        if (count := len(text.split())) > _LONGEST_SENTENCE:
+            raise TextTooLong(
+                f"{field} {number} has {count} words, and can have {_LONGEST_SENTENCE}; evaluate sentence by sentence",
+                field,
+            )
+
+
+def check_pairs(pairs: Sequence[tuple[str, str]], tokenizer: Tokenizer, target: str, max_weights: int) -> None:
+    """Refuse pairs of text and translation, before they are scored, whose attention would be too large."""
+    sources, translations = zip(*pairs, strict=True)
+    ids = zip(tokenizer.source_ids(sources, target), tokenizer.target_ids(translations), strict=True)
+    count = sum(len(source) * len(translation) for source, translation in ids)
+    if count > max_weights:
+        raise TextTooLong(
+            f"scoring looks at {count} pairs of pieces, and a request can have {max_weights}; send single sentences",
+            "text",
+        )
 
 
 def check_search(search: SearchConfig, settings: Settings) -> None:
@@ -64,13 +90,13 @@ def grouped_references(references: Sequence[str | list[str]], count: int) -> lis
 
 
 class BodyLimit:
-    """Refuses a request body over the limit while it is read, whatever its headers promise."""
+    """Reads a request's body, up to a limit, and lets the work go as soon as nobody waits for the answer any more."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app, self._max_bytes = app, max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read the body, then pass it on as one message; 413 when it grows past the limit."""
+        """Read the body, whatever its headers promise, then pass it on as one message; 413 when it grows too large."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -89,7 +115,38 @@ class BodyLimit:
         async def replay() -> Message:
             return whole.pop() if whole else await receive()
 
-        await self._app(scope, replay, send)
+        if scope["method"] == "POST":
+            await self._watched(scope, replay, receive, send)
+        else:
+            await self._app(scope, replay, send)
+
+    async def _watched(self, scope: Scope, replay: Receive, receive: Receive, send: Send) -> None:
+        """Cancel the answer when the client goes away before it has it."""
+        task, answered, gone = asyncio.current_task(), False, False
+        assert task
+
+        async def watch() -> None:
+            nonlocal gone
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            if not answered:
+                gone = True
+                task.cancel()
+
+        async def send_and_see(message: Message) -> None:
+            nonlocal answered
+            answered = message["type"] == "http.response.body" and not message.get("more_body", False)
+            await send(message)
+
+        watcher = asyncio.create_task(watch())
+        try:
+            await self._app(scope, replay, send_and_see)
+        except asyncio.CancelledError:
+            if not gone:
+                raise
+            task.uncancel()
+        finally:
+            watcher.cancel()
 
     async def _refuse(self, scope: Scope, send: Send) -> None:
         detail = f"the request body is over {self._max_bytes} bytes; send less text at once"

@@ -111,7 +111,7 @@ def hypothesis_reply(hypothesis: TextHypothesis, model: ServedModel, wanted: Wan
     if {"tokens", "top"} & set(wanted.details):
         reply.tokens = _tokens(hypothesis, model, wanted)
     if "words" in wanted.details:
-        units = zip(hypothesis.alignment().target, hypothesis.word_confidences, strict=True)
+        units = zip(hypothesis.target_words, hypothesis.word_confidences, strict=True)
         reply.words = [WordReply(**asdict(unit), confidence=round(value, _DIGITS)) for unit, value in units]
     if terms := hypothesis.terms:
         reply.terms = [TermReply.model_validate(asdict(term)) for term in terms]
@@ -119,7 +119,7 @@ def hypothesis_reply(hypothesis: TextHypothesis, model: ServedModel, wanted: Wan
 
 
 def _quality(hypothesis: TextHypothesis, min_confidence: float) -> QualityReply:
-    quality, source = hypothesis.quality, hypothesis.alignment().source
+    quality, source = hypothesis.quality, hypothesis.source_words
     return QualityReply(
         confidence=quality.confidence,
         coverage=quality.coverage,

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from nmt.alignment import Level
 from nmt.config import SearchConfig
+from nmt.search.queue import Priority
 
 
 class Request(BaseModel):
@@ -48,6 +49,7 @@ class TranslateRequest(Request):
         description="tokens: log-probability of each piece; top: its alternatives too; words: confidence of each word",
     )
     alternatives: int = Field(5, ge=1, le=50, description="how many pieces `top` has at each place")
+    priority: Priority = Field("interactive", description="bulk work lets interactive work go first, mostly")
     min_confidence: Share | None = Field(None, description="below it `quality.warnings` says so; default: a setting")
 
 

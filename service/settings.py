@@ -22,6 +22,6 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(128 * 1024, ge=1024)
     max_texts: int = Field(50, ge=1)
     max_characters: int = Field(5000, ge=1, description="of one text")
-    max_weights: int = Field(1_000_000, ge=1, description="of all alignments in a reply; each takes about 50 bytes")
+    max_weights: int = Field(2_000_000, ge=1, description="of all alignments in a reply; each takes about 50 bytes")
     min_confidence: float = Field(0.0, ge=0, le=1, description="with less, a translation gets a warning")
     max_beam_size: int = Field(10, ge=1, le=32)

@@ -25,7 +25,14 @@ def translate_remotely(
     with httpx.Client(base_url=url.rstrip("/") + "/", timeout=120) as client:
         for first in range(0, len(texts), _CHUNK):
             chunk = list(texts[first : first + _CHUNK])
-            body = {"text": chunk, "source": source, "target": target, "search": options, "alignment": "words"}
+            body = {
+                "text": chunk,
+                "source": source,
+                "target": target,
+                "search": options,
+                "alignment": "words",
+                "priority": "bulk",
+            }
             reply = _post(client, body)
             name = reply["model"]["name"]
             done += [_translated(first + i, item) for i, item in enumerate(reply["translations"])]

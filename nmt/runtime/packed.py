@@ -93,8 +93,11 @@ def _controlled(memory: Memory, control: Floats | None) -> Memory:
 
 
 def _narrowed(memory: Memory, sentences: Integers) -> Memory:
-    """Of the sentences at these places, in ascending order, alone."""
-    return memory if len(sentences) == len(memory.bias) else Memory(*(own[sentences] for own in memory))
+    """Of the sentences at these places, in ascending order, alone, and as long as the longest of them."""
+    if len(sentences) == len(memory.bias):
+        return memory
+    longest = int((memory.bias[sentences] > -np.inf).sum(axis=1).max(initial=0))
+    return Memory(*(own[sentences, :longest] for own in memory))
 
 
 def _joined(first: Memory, second: Memory) -> Memory:

@@ -102,10 +102,12 @@ def _controlled(memory: Memory, control: Floats | None) -> Memory:
 
 
 def _narrowed(memory: Memory, sentences: Tensor) -> Memory:
-    """Of the sentences at these places, in ascending order, alone."""
+    """Of the sentences at these places, in ascending order, alone, and as long as the longest of them."""
     if len(sentences) == len(memory.bias):
         return memory
-    return Memory(memory.values[sentences], memory.keys[sentences], memory.bias[sentences])
+    bias = memory.bias[sentences]
+    longest = int((bias > -math.inf).sum(dim=1).max()) if len(sentences) else 0
+    return Memory(memory.values[sentences, :longest], memory.keys[sentences, :longest], bias[:, :longest])
 
 
 def _joined(first: Memory, second: Memory) -> Memory:

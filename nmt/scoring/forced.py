@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nmt.arrays import Floats
+from nmt.search.control import Control, together
 from nmt.search.stepper import Stepper
 from nmt.search.top import largest
 from nmt.text.tokenizer import BEGIN
@@ -29,20 +30,29 @@ class ForcedScore:
 
 
 def score_forced(
-    stepper: Stepper[Any], sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], alternatives: int = 0
+    stepper: Stepper[Any],
+    sources: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    alternatives: int = 0,
+    controls: Sequence[Sequence[Control]] = (),
 ) -> list[ForcedScore]:
-    """Lead the stepper through each target, which ends with the end of sentence.
+    """Lead the stepper through each target, which ends with the end of sentence; controls: of each one's attention.
 
     The numbers are those of the search: what it found scores here what it scored there.
     """
-    results: list[ForcedScore] = []
+    steered, results = controls or [()] * len(sources), list[ForcedScore]()
     for first in range(0, len(sources), _BATCH):
-        results += _lead(stepper, sources[first : first + _BATCH], targets[first : first + _BATCH], alternatives)
+        own = slice(first, first + _BATCH)
+        results += _lead(stepper, sources[own], targets[own], steered[own], alternatives)
     return results
 
 
 def _lead(
-    stepper: Stepper[Any], sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], alternatives: int
+    stepper: Stepper[Any],
+    sources: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    controls: Sequence[Sequence[Control]],
+    alternatives: int,
 ) -> Iterator[ForcedScore]:
     """One batch, a row a sentence, which leaves when its target has ended."""
     found: list[list[tuple[np.float32, Floats, list[tuple[int, float]]]]] = [[] for _ in targets]
@@ -52,11 +62,12 @@ def _lead(
         if len(staying) < len(live):
             state = stepper.select(state, np.array(staying), np.zeros((len(staying), 1), np.int64))
             live = [live[row] for row in staying]
-        step = stepper.step(np.array([[targets[own][place - 1] if place else BEGIN] for own in live]), state)
+        pieces = np.array([[targets[own][place - 1] if place else BEGIN] for own in live])
+        step = stepper.step(pieces, state, together([controls[own] for own in live], np.full(len(live), place)))
         state, log_probs = step.state, step.log_probs[:, 0]
-        values, pieces = (best.tolist() for best in largest(log_probs, min(alternatives, log_probs.shape[1])))
+        values, likeliest = (best.tolist() for best in largest(log_probs, min(alternatives, log_probs.shape[1])))
         for row, own in enumerate(live):
-            top = list(zip(pieces[row], values[row], strict=True))
+            top = list(zip(likeliest[row], values[row], strict=True))
             weights = step.weights[row, 0, : len(sources[own])]
             found[own].append((log_probs[row, targets[own][place]], weights, top))
     for places in found:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
+from sacrebleu.tokenizers.tokenizer_base import BaseTokenizer
 
 from nmt.errors import InputError
 
@@ -18,6 +19,8 @@ Tokenization = Literal["13a", "intl", "char", "zh", "none"]
 
 `none` is for text that is tokenized already, as in papers that give tokenized BLEU. chrF2 and TER know no words of it.
 """
+
+Metric = Literal["bleu", "chrf", "ter"]
 
 _HIGHEST = {"BLEU": 100.0, "chrF2": 100.0, "TER": math.inf}
 
@@ -38,15 +41,15 @@ def corpus_scores(
     references: Sequence[Sequence[str]],
     bootstrap: bool = False,
     tokenize: Tokenization = "13a",
+    metrics: Sequence[Metric] = ("bleu", "chrf", "ter"),
 ) -> dict[str, MetricScore]:
     """`bleu`, `chrf` and `ter` of a test set; a sentence may have any number of references, at least one.
 
-    Papineni et al. 2002, Popović 2015, Snover et al. 2006; Post 2018. `bootstrap` adds intervals (Koehn 2004).
+    Papineni et al. 2002, Popović 2015, Snover et al. 2006; Post 2018. `bootstrap` adds intervals (Koehn 2004). TER of
+    sentences of some hundred words takes seconds each.
     """
-    return {
-        name: _corpus_score(metric, hypotheses, references, bootstrap)
-        for name, metric in (("bleu", _bleu(tokenize)), ("chrf", CHRF()), ("ter", TER()))
-    }
+    known: dict[Metric, Any] = {"bleu": _bleu(tokenize), "chrf": CHRF(), "ter": TER()}
+    return {name: _corpus_score(known[name], hypotheses, references, bootstrap) for name in metrics}
 
 
 def sentence_scores(hypothesis: str, references: Sequence[str]) -> dict[str, MetricScore]:
@@ -74,13 +77,22 @@ def _corpus_score(
 ) -> MetricScore:
     samples = {"n_bootstrap": BOOTSTRAP_SAMPLES} if bootstrap and len(hypotheses) > 1 else {}
     _return_floats(metric)
-    result = metric.corpus_score(list(hypotheses), _streams(hypotheses, references), **samples)
+    try:
+        result = metric.corpus_score(list(hypotheses), _streams(hypotheses, references), **samples)
+    finally:
+        _forget_lines()
     score, signature = min(_HIGHEST[result.name], float(result.score)), str(metric.get_signature())
     if not samples:
         return MetricScore(score, signature)
     low, high = max(0.0, result._mean - result._ci), min(_HIGHEST[result.name], result._mean + result._ci)
     # sacreBLEU's interval is around the mean of the samples, which for few sentences may be far from the score.
     return MetricScore(score, signature, min(score, low), max(score, high))
+
+
+def _forget_lines() -> None:
+    """sacreBLEU's tokenizers keep tens of thousands of lines each, which are somebody's text, and of no more use."""
+    for tokenizer in BaseTokenizer.__subclasses__():
+        getattr(tokenizer.__call__, "cache_clear", lambda: None)()
 
 
 def _return_floats(metric: Any) -> None:

@@ -29,9 +29,8 @@ class Quality:
     over_covered: list[int]
 
 
-def quality(log_probs: Floats, word_weights: Floats, target_words: Sequence[str]) -> Quality:
-    """log_probs (pieces,), word_weights (target words, source words)."""
-    looked_at = word_weights.sum(axis=0)
+def quality(log_probs: Floats, looked_at: Floats, target_words: Sequence[str]) -> Quality:
+    """log_probs (pieces,) · looked_at (source words,): the weight that each got, over all target words."""
     uncovered, over_covered = looked_at < _COVERED, looked_at > _OVER_COVERED
     return Quality(
         confidence(log_probs),

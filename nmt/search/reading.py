@@ -28,6 +28,11 @@ class Demand:
     capital: bool = False
     excluded: tuple[str, ...] = ()
 
+    @property
+    def size(self) -> int:
+        """Bytes of text that there are to read."""
+        return sum(len(text.encode()) for text in (self.prefix, self.wanted, *self.excluded))
+
 
 @dataclass(frozen=True, slots=True)
 class State:

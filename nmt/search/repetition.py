@@ -44,6 +44,13 @@ class Repetition(Rows):
         """Whether any sentence forbids anything. Where none does, no history is kept."""
         return bool(self.ngram.any() or self.repeats.any())
 
+    def select(self, sentences: Integers, rows: int) -> Self:
+        """As of all rows, without the places in front in which none of them has a piece any more."""
+        chosen = Rows.select(self, sentences, rows)
+        used = (chosen.history != _NOTHING).any(axis=(0, 1))
+        chosen.history = chosen.history[..., int(used.argmax()) if used.any() else used.size :]
+        return chosen
+
     def join(self, other: Self) -> Self:
         """The shorter history is filled up in front."""
         size = max(self.history.shape[2], other.history.shape[2])

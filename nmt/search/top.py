@@ -17,6 +17,8 @@ def best_extensions(log_probs: Floats, totals: Floats) -> tuple[Floats, Integers
 
 def largest(values: Floats, count: int) -> tuple[Floats, Integers]:
     """The `count` largest of values (..., N), best first, and where they are."""
+    if not count:
+        return values[..., :0], np.empty((*values.shape[:-1], 0), np.int64)
     at = np.argpartition(-values, min(count, values.shape[-1]) - 1, axis=-1)[..., :count]
     found = np.take_along_axis(values, at, -1)
     order = np.argsort(-found, axis=-1, kind="stable")

@@ -3,18 +3,16 @@
 from dataclasses import asdict
 
 from fastapi import APIRouter
-from starlette.concurrency import run_in_threadpool
 
 from nmt.errors import InputError
 from nmt.scoring import evaluation
 from service.dependencies import RegistryDep, SettingsDep
 from service.engine import Decoded
-from service.limits import check_search, check_texts, check_weights, grouped_references
+from service.limits import check_pairs, check_search, check_sentences, check_texts, check_weights, grouped_references
 from service.registry import ServedModel
 from service.replies import Wanted, model_name, scored_reply
 from service.routes.translate import Outcome, translate_texts
 from service.schemas import EvaluateReply, EvaluateRequest, ScoreReply, ScoreRequest
-from service.settings import Settings
 
 router = APIRouter(tags=["evaluation"])
 
@@ -32,40 +30,62 @@ async def score(request: ScoreRequest, settings: SettingsDep, registry: Registry
             f"translation has {len(translations)} entries for {len(texts)} texts; one each is wanted", "translation"
         )
     model = registry.find(request.model, request.source, request.target)
-    pairs = list(zip(texts, translations, strict=True))
-    return await run_in_threadpool(_score, request, model, pairs, Wanted.by(request, settings))
+    pairs, wanted = list(zip(texts, translations, strict=True)), Wanted.by(request, settings)
+    with model.decoder.admitted(settings.deadline_seconds) as deadline:
+        return await model.decoder.beside(lambda: _score(request, model, pairs, wanted), deadline)
 
 
 @router.post("/evaluate")
 async def evaluate(request: EvaluateRequest, settings: SettingsDep, registry: RegistryDep) -> EvaluateReply:
     """BLEU, chrF2 and TER with signatures, confidence intervals, and BLEU by sentence length."""
     references = grouped_references(request.references, len(request.sources))
+    check_texts(request.sources, settings, "sources")
+    check_search(request.search, settings)
+    for own in references:
+        check_sentences(own, "references")
+    if request.hypotheses is not None:
+        check_sentences(request.hypotheses, "hypotheses")
+        if len(request.hypotheses) != len(request.sources):
+            raise InputError(
+                f"hypotheses has {len(request.hypotheses)} entries for {len(request.sources)} sources; one each is "
+                "wanted",
+                "hypotheses",
+            )
     model = registry.find(request.model, request.source, request.target)
-    hypotheses = request.hypotheses
-    if hypotheses is None:
-        hypotheses = await _translate_all(request, model, settings)
-    if len(hypotheses) != len(request.sources):
-        raise InputError(
-            f"hypotheses has {len(hypotheses)} entries for {len(request.sources)} sources; one each is wanted",
-            "hypotheses",
+    with model.decoder.admitted(settings.deadline_seconds) as deadline:
+        hypotheses = request.hypotheses or await _translate_all(request, model, deadline)
+        result = await model.decoder.beside(
+            lambda: evaluation.evaluate(request.sources, hypotheses, references), deadline
         )
-    result = await run_in_threadpool(evaluation.evaluate, request.sources, hypotheses, references)
     return EvaluateReply(**asdict(result), hypotheses=hypotheses, model=model_name(model))
 
 
-async def _translate_all(request: EvaluateRequest, model: ServedModel, settings: Settings) -> list[str]:
-    check_texts(request.sources, settings, "sources")
-    check_search(request.search, settings)
-
+async def _translate_all(request: EvaluateRequest, model: ServedModel, deadline: float) -> list[str]:
     def texts(outcomes: list[Outcome], _: Decoded) -> list[str]:
-        return ["" if isinstance(outcome, InputError) else outcome.text for outcome in outcomes]
+        return [_text(outcome) for outcome in outcomes]
 
     return await translate_texts(
-        model, request.sources, request.source, request.target, request.search, settings.deadline_seconds, texts
+        model,
+        request.sources,
+        request.source,
+        request.target,
+        request.search,
+        deadline,
+        texts,
+        priority="bulk",
+        quick=True,
     )
 
 
+def _text(outcome: Outcome) -> str:
+    """What cannot be translated makes no score: it would be that of the mistake in the request."""
+    if isinstance(outcome, InputError):
+        raise outcome
+    return outcome.text
+
+
 def _score(request: ScoreRequest, model: ServedModel, pairs: list[tuple[str, str]], wanted: Wanted) -> ScoreReply:
+    check_pairs(pairs, model.translator.tokenizer, request.target, wanted.max_weights)
     scored = model.translator.score(pairs, request.target, request.source)
     check_weights(scored, wanted.levels, wanted.max_weights)
     return ScoreReply(scores=[scored_reply(own, model, wanted) for own in scored], model=model_name(model))

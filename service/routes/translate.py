@@ -8,9 +8,11 @@ from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from nmt import SearchConfig, Translation
-from nmt.errors import InputError
+from nmt.errors import InputError, UnknownLanguage
 from nmt.scoring.metrics import corpus_scores
+from nmt.search.queue import Priority
 from nmt.translation import Job
+from nmt.translator import AUTO
 from service.dependencies import RegistryDep, SettingsDep
 from service.engine import Decoded
 from service.errors import problem_of
@@ -22,7 +24,6 @@ from service.schemas import ProblemReply, Timing, TranslateReply, TranslateReque
 router = APIRouter(tags=["translation"])
 
 Outcome = Translation | InputError
-Reply = TypeVar("Reply")
 Result = TypeVar("Result")
 
 _SHORT = 1000  # characters, of all hypotheses: about a millisecond to plan, and another for the reply
@@ -40,9 +41,18 @@ async def translate(request: TranslateRequest, settings: SettingsDep, registry: 
     references = None if request.references is None else grouped_references(request.references, len(texts))
     model = registry.find(request.model, request.source, request.target)
     finish = partial(_reply, Wanted.by(request, settings), model, references)
-    return await translate_texts(
-        model, texts, request.source, request.target, request.search, settings.deadline_seconds, finish
-    )
+    with model.decoder.admitted(settings.deadline_seconds) as deadline:
+        return await translate_texts(
+            model,
+            texts,
+            request.source,
+            request.target,
+            request.search,
+            deadline,
+            finish,
+            priority=request.priority,
+            quick=not references and "top" not in request.details,
+        )
 
 
 async def translate_texts(
@@ -51,21 +61,25 @@ async def translate_texts(
     source: str,
     target: str,
     search: SearchConfig,
-    deadline_seconds: float,
-    finish: Callable[[list[Outcome], Decoded], Reply],
-) -> Reply:
+    deadline: float,
+    finish: Callable[[list[Outcome], Decoded], Result],
+    *,
+    priority: Priority,
+    quick: bool,
+) -> Result:
     """Plan, decode together with everybody else's texts, assemble; a text that cannot be translated is its error.
 
-    `finish` makes the reply of it, in the same thread as the assembling.
+    `finish` makes the reply of it, in the same thread as the assembling; quick: it does not take longer than that.
     """
     size = sum(map(len, texts)) * search.n_best
-    plans = await _beside(size, lambda: [_plan(model, text, source, target, search) for text in texts])
+    here = quick and size <= _SHORT and source != AUTO and not search.guided
+    plans = await _done(lambda: [_plan(model, text, source, target, search) for text in texts], here=here)
     jobs = [plan for plan in plans if isinstance(plan, Job)]
     sources = [pieces.ids for job in jobs for pieces in job.sources]
     guides = [guide for job in jobs for guide in job.guides]
     decoded = Decoded([], 0.0, 0.0)
     if sources:
-        decoded = await model.decoder.decode(sources, search, deadline_seconds, guides)
+        decoded = await model.decoder.decode(sources, search, deadline, guides, priority)
     found = iter(decoded.hypotheses)
 
     def outcome(plan: Job | InputError) -> Outcome:
@@ -77,17 +91,19 @@ async def translate_texts(
         except InputError as error:
             return error
 
-    return await _beside(size, lambda: finish([outcome(plan) for plan in plans], decoded))
+    return await _done(lambda: finish([outcome(plan) for plan in plans], decoded), here=here)
 
 
-async def _beside(size: int, work: Callable[[], Result]) -> Result:
-    """Do long work in a thread, and short work here: it takes less time than to change threads, and twice, costs."""
-    return work() if size <= _SHORT else await run_in_threadpool(work)
+async def _done(work: Callable[[], Result], *, here: bool) -> Result:
+    """Short work is done here: to change threads, twice, costs more. While it lasts, nobody else is answered."""
+    return work() if here else await run_in_threadpool(work)
 
 
 def _plan(model: ServedModel, text: str, source: str, target: str, search: SearchConfig) -> Job | InputError:
     try:
         return model.translator.plan(text, source, target, search)
+    except UnknownLanguage:
+        raise  # the same for all texts
     except InputError as error:
         return error
 
@@ -117,7 +133,7 @@ def _reply(
     )
     if references:
         texts = ["" if isinstance(outcome, InputError) else outcome.text for outcome in outcomes]
-        scores = corpus_scores(texts, references)
+        scores = corpus_scores(texts, references, metrics=("bleu", "chrf"))
         reply.bleu, reply.chrf = metric_reply(scores["bleu"]), metric_reply(scores["chrf"])
     return reply
 

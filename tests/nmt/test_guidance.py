@@ -14,6 +14,8 @@ from nmt.search.automaton import Automaton, Trie
 from nmt.search.reading import Demand
 from nmt.text.tokenizer import Tokenizer
 
+GLOSSARY = {f"W{number}": f"V{number}" for number in range(40)}
+
 
 @pytest.fixture(scope="module")
 def translator(tiny_folder: Path) -> Translator:
@@ -160,12 +162,28 @@ def test_where_no_sentence_has_room_the_error_is_about_the_one_that_comes_neares
         translator.translate(["Der Hund im Haus. Tom."], "en", "de", search)
 
 
-def test_what_would_take_too_long_is_refused(translator: Translator) -> None:
-    """Many terms beside many exclusions."""
-    glossary = {f"W{number}": f"V{number}" for number in range(40)}
-    search = SearchConfig(glossary=glossary, exclude=tuple(f"an exclusion {number}" for number in range(20)))
-    with pytest.raises(InputError, match=r"has 40 terms of the glossary, and prefix and exclude have \d+ char"):
-        translator.translate([" ".join(glossary)], "en", "de", search)
+@pytest.mark.parametrize(
+    ("count", "search"),
+    [
+        (41, SearchConfig(glossary=GLOSSARY, exclude=tuple(f"an exclusion {number}" for number in range(20)))),
+        (11, SearchConfig(prefix="日本" * 100, include=tuple("abcdefghij"))),
+        (41, SearchConfig(glossary={term: f"{term} " + "é" * 96 for term in GLOSSARY})),
+    ],
+    ids=["terms beside exclusions", "phrases beside a prefix", "long terms"],
+)
+def test_what_would_take_too_long_is_refused(translator: Translator, count: int, search: SearchConfig) -> None:
+    """Before any of it is done, by the bytes that there are to read."""
+    with pytest.raises(InputError, match=rf"are {count} demands of \d+ bytes together, .* and can have 4000"):
+        translator.plan(" ".join(GLOSSARY), "en", "de", search)
+
+
+def test_what_several_sentences_ask_for_is_read_once(translator: Translator) -> None:
+    """So a long text may have a glossary and exclusions as well."""
+    search = SearchConfig(glossary=GLOSSARY, exclude=tuple(f"an exclusion {number}" for number in range(20)))
+    guides = translator.plan("W1 W2. " * 30, "en", "de", search).guides
+
+    assert len(guides) == 30
+    assert len({automaton for guide in guides for automaton in guide.automata}) == 2
 
 
 def test_where_nothing_is_left_to_say_the_error_says_so(translator: Translator) -> None:

@@ -255,7 +255,10 @@ def test_weights_that_are_not_finite_are_refused_when_read(folder: Path, weights
     (folder / "model.safetensors").write_bytes(save(spoiled(weights, "output.bias", value)))
     write_sums(folder)
 
-    assert refusal(folder) == f"{folder} has weights that are not finite (output.bias); train or export it again"
+    assert (
+        refusal(folder)
+        == f"{folder} has weights that are not finite (output.bias); train it again, or get the model folder again"
+    )
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1e6])

@@ -76,6 +76,20 @@ def test_masked_words_get_no_attention(translator: Translator, options: dict[str
             assert np.all(part.hypothesis.weights[[0, 3]] > 0)
 
 
+def test_alternatives_see_what_the_search_saw(translator: Translator) -> None:
+    """With the same steering, what was written has the probability among them that it had for the search."""
+    config = SearchConfig.model_validate(
+        {"method": "greedy", "max_length": 6, "attention": [{"start": 0, "end": 8, "weight": 0, "steps": [1, 4]}]}
+    )
+    hypothesis = translator.translate([TEXT], "en", "de", config)[0].hypotheses[0]
+    every = translator.alternatives(hypothesis, translator.tokenizer.target_vocabulary)
+    found = [dict(top)[token.piece] for top, token in zip(every, hypothesis.tokens, strict=True)]
+    plain = translator.score([(part.source.text, part.target.text) for part in hypothesis.parts], "en", "de")
+
+    assert found == pytest.approx([token.log_prob for token in hypothesis.tokens], abs=1e-4)
+    assert sum(own.log_prob for own in plain) != pytest.approx(hypothesis.log_prob, abs=1e-3)
+
+
 def test_a_span_is_that_of_the_text(translator: Translator) -> None:
     """It may lie in any of its sentences, or in several."""
     config = SearchConfig.model_validate({"attention": [{"start": 14, "end": 24, "weight": 0.25}]})

@@ -1,12 +1,13 @@
 """Requests that several decode threads share."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 
 from nmt import SearchConfig, Translator
-from nmt.errors import EngineError
+from nmt.errors import DeadlineExceeded, EngineError, EngineStopped, QueueFull
 from service.engine import Decoder
 
 SEARCH = SearchConfig(max_length=12)
@@ -16,7 +17,8 @@ def decode(decoder: Decoder, counts: list[int]) -> list[list[list[int]]]:
     """The best hypotheses of requests with that many sources, all under way at once."""
 
     async def all_at_once() -> list[list[list[int]]]:
-        requests = (decoder.decode([[5 + i, 6 + i % 7, 3] for i in range(count)], SEARCH, 20) for count in counts)
+        sources = [[[5 + i, 6 + i % 7, 3] for i in range(count)] for count in counts]
+        requests = (decoder.decode(own, SEARCH, time.perf_counter() + 20) for own in sources)
         return [[own[0].pieces for own in decoded.hypotheses] for decoded in await asyncio.gather(*requests)]
 
     return asyncio.run(all_at_once())
@@ -47,8 +49,58 @@ def test_an_error_in_one_thread_is_the_answer(translator: Translator, caplog: py
     decoder = Decoder(translator, queue_size=8, engines=2)
     decoder.start()
     with pytest.raises(EngineError, match="failed on this batch"):
-        asyncio.run(decoder.decode([[5, 3], [10**6, 3]], SEARCH, 20))
+        asyncio.run(decoder.decode([[5, 3], [10**6, 3]], SEARCH, time.perf_counter() + 20))
 
     assert "a decode step failed" in caplog.text
     assert len(decode(decoder, [4])[0]) == 4
     decoder.stop()
+
+
+def test_an_error_in_one_thread_ends_the_work_of_the_others(translator: Translator) -> None:
+    """Nobody wants the rest of a request that has failed."""
+    decoder = Decoder(translator, queue_size=8, engines=2)
+    long = SearchConfig(min_length=1000, max_length=1000)
+    sources = [[5, 3] if i % 2 else [10**6, 3] for i in range(400)]
+    decoder.start()
+    with pytest.raises(EngineError):
+        asyncio.run(decoder.decode(sources, long, time.perf_counter() + 60))
+    decoder.stop()  # waits for the step in which the threads are, and no longer
+
+    assert all(thread.pending == 0 for thread in decoder.threads)
+
+
+def test_a_place_is_given_before_work_and_given_back(translator: Translator) -> None:
+    """One more than the queue holds is refused; a `TimeoutError` inside is a deadline that has passed."""
+    decoder = Decoder(translator, queue_size=2, engines=1)
+    decoder.start()
+    with decoder.admitted(5), decoder.admitted(5), pytest.raises(QueueFull, match="2 requests are waiting"):
+        decoder.admitted(5).__enter__()
+    for _ in range(3):
+        with pytest.raises(DeadlineExceeded, match="not answered within 5 s"), decoder.admitted(5):
+            raise TimeoutError
+    decoder.stop()
+    with pytest.raises(EngineStopped), decoder.admitted(5):
+        pass
+
+
+def test_work_beside_the_decoding_takes_turns_and_has_a_deadline(translator: Translator) -> None:
+    """As much at once as there are threads; who waits too long is told, and what has begun is finished."""
+    decoder, running, most = Decoder(translator, queue_size=8, engines=2), 0, 0
+
+    def work() -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        time.sleep(0.05)
+        running -= 1
+        return 7
+
+    async def six() -> list[int | BaseException]:
+        late = time.perf_counter() + 0.02
+        works = (decoder.beside(work, late if number == 5 else late + 20) for number in range(6))
+        return await asyncio.gather(*works, return_exceptions=True)
+
+    *found, last = asyncio.run(six())
+    assert found == [7] * 5
+    assert isinstance(last, TimeoutError)
+    assert most == 2

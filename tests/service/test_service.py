@@ -19,6 +19,9 @@ from nmt.search.engine import Engine
 from service.app import create_app
 from service.engine import Decoder
 from service.errors import STATUS, problem_of
+from service.registry import Registry
+from service.routes import translate as translate_route
+from service.security import HEADERS
 from service.settings import Settings
 
 
@@ -134,13 +137,13 @@ def test_alignment_can_be_chosen(client: TestClient, choice: str, words: str | N
 @pytest.mark.parametrize("path", ["/translate", "/score"])
 def test_alignments_too_large_for_a_reply_are_refused(client: TestClient, path: str) -> None:
     """Of a translation and of one that is brought; the same without alignment is answered."""
-    body = {"text": "Der Hund. " * 20, "source": "de", "target": "en"}
-    body |= {"translation": "the dog. " * 20} if path == "/score" else {}
+    body = {"text": "Der Hund. " * 10, "source": "de", "target": "en"}
+    body |= {"translation": "the dog. " * 10} if path == "/score" else {}
     problem = client.post(path, json={**body, "alignment": "characters"}).json()
 
     assert (problem["status"], problem["field"]) == (413, "alignment")
     assert "weights, and a reply can have 5000; send less text at once, or ask for fewer" in problem["detail"]
-    assert path == "/translate" or f"would have {20 * 8 * 20 * 7} weights" in problem["detail"]
+    assert path == "/translate" or f"would have {10 * 8 * 10 * 7} weights" in problem["detail"]
     assert client.post(path, json={**body, "alignment": "none"}).status_code == 200
 
 
@@ -280,6 +283,73 @@ def test_a_body_that_is_no_json_object_is_refused(client: TestClient, content: b
     assert response.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize("path", ["/translate", "/evaluate"])
+def test_a_language_that_no_text_could_have_is_the_requests_mistake(client: TestClient, path: str) -> None:
+    """Not one of each text, nor a score of 0."""
+    texts = {"text": ["Der Hund.", "Tom."]} if path == "/translate" else {"sources": ["Tom."], "references": ["Tom."]}
+    problem = client.post(path, json={**texts, "source": "de", "target": "xx"}).json()
+
+    assert problem["status"] == 404
+    assert "no translation into 'xx'" in problem["detail"]
+
+
+def test_what_nobody_foresaw_is_a_problem_with_the_headers_of_all_replies(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a word of the text."""
+    monkeypatch.setattr(Registry, "find", lambda *_: 1 / 0)
+    with TestClient(create_app(Settings(models=[tiny_folder])), raise_server_exceptions=False) as client:
+        response = client.post("/translate", json={"text": "Geheim", "source": "de", "target": "en"})
+
+    assert response.status_code == response.json()["status"] == 500
+    assert "Geheim" not in response.text
+    assert all(response.headers[name] == value for name, value in HEADERS.items())
+
+
+@pytest.mark.parametrize(
+    ("fields", "aside"),
+    [
+        ({}, False),
+        ({"search": {"n_best": 5}}, False),
+        ({"text": "Der Hund. " * 30, "search": {"n_best": 5}, "alignment": "none"}, True),
+        ({"references": ["the dog"]}, True),
+        ({"details": ["top"]}, True),
+        ({"source": "auto"}, True),
+        ({"search": {"prefix": "the"}}, True),
+        ({"search": {"mbr": "chrf"}}, True),
+    ],
+    ids=str,
+)
+def test_only_what_is_quick_is_done_between_the_requests(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], aside: bool
+) -> None:
+    """What may take long goes to a thread, so that others are answered meanwhile."""
+    used = []
+
+    async def recorded(work: Callable[[], Any]) -> Any:
+        used.append(work)
+        return work()
+
+    monkeypatch.setattr(translate_route, "run_in_threadpool", recorded)
+    ask(client, **{"text": "Der Hund.", **fields})
+
+    assert bool(used) == aside
+
+
+def test_evaluate_scores_no_mistakes(client: TestClient) -> None:
+    """What cannot be translated as the search asks is an error; so is what is too long to compare."""
+    body = {"sources": ["Der Hund."], "references": ["the dog"], "source": "de", "target": "en"}
+    for changes, status, detail in (
+        ({"search": {"include": ["dog"], "exclude": ["dog"]}}, 422, "'dog'"),
+        ({"references": ["a " * 201]}, 413, "references 0 has 201 words, and can have 200; evaluate sentence by"),
+        ({"hypotheses": ["a " * 201]}, 413, "hypotheses 0 has 201 words"),
+        ({"sources": ["a" * 301]}, 413, "sources has 301 characters"),
+    ):
+        problem = client.post("/evaluate", json={**body, **changes}).json()
+        assert problem["status"] == status
+        assert detail in problem["detail"]
+
+
 def test_unknown_paths_and_methods_are_problems_too(client: TestClient) -> None:
     """404 and 405."""
     for response, status in ((client.get("/nowhere"), 404), (client.get("/translate"), 405)):
@@ -301,6 +371,15 @@ def test_score_agrees_with_the_search(client: TestClient) -> None:
     assert {len(token["top"]) for token in scored["tokens"]} == {2}
     assert "low_confidence" in scored["quality"]["warnings"]
     assert all(sum(row) == pytest.approx(1, abs=2e-3) for row in scored["alignment"]["weights"])
+
+
+def test_score_refuses_what_is_no_sentence(client: TestClient) -> None:
+    """Before it is scored: the work grows with the product of both lengths."""
+    body = {"text": "Der Hund. " * 29, "translation": "the dog. " * 29, "source": "de", "target": "en"}
+    problem = client.post("/score", json=body).json()
+
+    assert problem["status"] == 413
+    assert "pairs of pieces, and a request can have 5000; send single sentences" in problem["detail"]
 
 
 def test_score_wants_as_many_translations_as_texts(client: TestClient) -> None:
@@ -393,7 +472,7 @@ def test_a_deadline_is_kept_and_frees_the_engine(tiny_folder: Path) -> None:
         next_one = until(lambda: client.post("/translate", json=body), lambda response: response.status_code == 200)
 
     assert late.status_code == 504
-    assert "not translated within 0.3 s" in late.json()["detail"]
+    assert "not answered within 0.3 s" in late.json()["detail"]
     assert next_one.status_code == 200
 
 

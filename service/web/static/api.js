@@ -20,13 +20,16 @@ export async function fetchLanguages() {
   return (await ask("v1/languages")).languages;
 }
 
-/** The five best translations of one text, each with its attention between words. */
+const LONG_TEXT = 1500; // characters, from which on a reply would not hold the attention of five translations
+
+/** The five best translations of one text, or the best of a long one, each with its attention between words. */
 export function translate({ text, source, target }, signal) {
+  const n_best = text.length > LONG_TEXT ? 1 : 5;
   return ask("v1/translate", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({
-      text, source, target, search: { beam_size: 5, n_best: 5 }, alignment: "words", details: ["tokens"],
+      text, source, target, search: { beam_size: 5, n_best }, alignment: "words", details: ["tokens"],
     }),
     signal,
   });

@@ -200,6 +200,17 @@ def test_networks_that_are_being_trained_are_packed_where_kernels_step_them(monk
     assert isinstance(stepper_of(model), ModelStepper)
 
 
+@pytest.mark.parametrize("new", [packed, ModelStepper])
+def test_a_long_sentence_that_has_gone_costs_the_others_nothing(new: Callable[[Seq2Seq], ModelStepper]) -> None:
+    """What they are padded to shrinks with the longest of them, and changes no number."""
+    stepper, pieces = new(network()), np.array([[7], [8]])
+    left = stepper.select(stepper.start(SOURCES), np.array([0, 1]), np.zeros((2, 1), np.int64))
+    step, alone = stepper.step(pieces, left), stepper.step(pieces, stepper.start(SOURCES[:2]))
+
+    assert step.weights.shape[-1] == 4
+    np.testing.assert_allclose(step.log_probs, alone.log_probs, atol=1e-5)
+
+
 def test_auto_decodes() -> None:
     """With what it measures on this very machine."""
     assert new_stepper(network().config, network().arrays(), "auto").precision in available()

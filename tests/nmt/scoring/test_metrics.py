@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
+from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
+from sacrebleu.tokenizers.tokenizer_ter import TercomTokenizer
 
 from nmt.errors import InputError
 from nmt.scoring.metrics import Tokenization, corpus_bleu, corpus_scores, sentence_scores
@@ -192,3 +194,12 @@ def bound(value: float | None) -> float:
     """A bound that has to be there."""
     assert value is not None
     return value
+
+
+def test_scoring_can_be_of_some_metrics_and_keeps_nobodys_text() -> None:
+    """sacreBLEU's tokenizers would keep it for the life of the process."""
+    scores = corpus_scores(HYPOTHESES, REFERENCES, metrics=("bleu", "ter"))
+
+    assert scores == {name: corpus_scores(HYPOTHESES, REFERENCES)[name] for name in ("bleu", "ter")}
+    assert Tokenizer13a.__call__.cache_info().currsize == 0
+    assert TercomTokenizer.__call__.cache_info().currsize == 0

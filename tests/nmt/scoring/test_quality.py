@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nmt.scoring.quality import quality, repeats
 
-ONE_WORD = np.ones((1, 1), dtype=np.float32)
+ONE_WORD = np.ones(1, dtype=np.float32)
 SURE = np.zeros(1, dtype=np.float32)
 
 
@@ -37,19 +37,19 @@ def test_coverage_is_the_share_of_source_words_that_were_looked_at() -> None:
     """Two words got a fifth or more in all, one of them in bits; the other two did not."""
     weights = np.array([[0.7, 0.15, 0.05, 0.1], [0.75, 0.15, 0.1, 0.0]], dtype=np.float32)
 
-    assert quality(SURE, weights, ["x", "y"]).coverage == 0.5
+    assert quality(SURE, weights.sum(axis=0), ["x", "y"]).coverage == 0.5
 
 
 @pytest.mark.parametrize(("shape", "coverage"), [((0, 3), 0.0), ((2, 0), 1.0), ((0, 0), 1.0)])
 def test_coverage_without_words_on_a_side(shape: tuple[int, int], coverage: float) -> None:
     """An empty translation covers nothing; of an empty source nothing is left out."""
-    assert quality(SURE, np.zeros(shape, dtype=np.float32), []).coverage == coverage
+    assert quality(SURE, np.zeros(shape, dtype=np.float32).sum(axis=0), []).coverage == coverage
 
 
 def test_source_words_that_got_too_little_or_too_much_are_named() -> None:
     """The first was looked at by all three target words, the last by none."""
     weights = np.array([[0.9, 0.1, 0.0], [0.9, 0.1, 0.0], [0.9, 0.1, 0.0]], dtype=np.float32)
-    found = quality(SURE, weights, ["x", "y", "z"])
+    found = quality(SURE, weights.sum(axis=0), ["x", "y", "z"])
 
     assert (found.over_covered, found.uncovered) == ([0], [2])
 
@@ -59,7 +59,9 @@ def test_coverage_is_a_share(weights: list[list[float]]) -> None:
     """It lies between 0 and 1, and another target word never makes it less."""
     matrix = np.array(weights)
 
-    assert 0 <= quality(SURE, matrix[:-1], []).coverage <= quality(SURE, matrix, []).coverage <= 1
+    assert (
+        0 <= quality(SURE, matrix[:-1].sum(axis=0), []).coverage <= quality(SURE, matrix.sum(axis=0), []).coverage <= 1
+    )
 
 
 @pytest.mark.parametrize(

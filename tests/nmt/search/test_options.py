@@ -56,6 +56,15 @@ def test_no_unit_stands_too_often_in_a_row(source: list[int], method: dict[str, 
                 assert any(one != other for one, other in pairwise(rounds))
 
 
+def test_what_is_remembered_against_repetition_is_bounded() -> None:
+    """By the longest translation under way, however long the pool has not been empty."""
+    engine, config = Engine(STEPPER), SearchConfig(no_repeat_ngram=3, max_length=6)
+    for number in range(200):
+        engine.submit([4 + number % 3, END], config)
+        engine.step()
+        assert engine._pool is None or engine._pool.repetition.history.shape[2] <= 7
+
+
 def test_a_guard_changes_nothing_where_nothing_repeats() -> None:
     """The same hypotheses as without, when those do not repeat themselves."""
     plain = SearchConfig(beam_size=4, max_length=6)
