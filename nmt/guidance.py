@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, lru_cache
+from functools import cached_property
+from threading import Lock
 
 import numpy as np
 
@@ -18,10 +19,7 @@ from nmt.text.tokenizer import Pieces, Tokenizer
 
 _MOST_READ = 4000
 """Bytes of phrases that the automata of a text may read together: each is a state or more, of some 40 kB, and there are
-a thousand a second."""
-
-_LARGEST_KEPT = 50
-"""Bytes of a demand whose automaton is kept for the next text: terms and short phrases come again."""
+a thousand a second. Of those that were made last, as many are kept for the next text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,8 @@ class Guidance:
     room."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+        self._tokenizer, self._lock = tokenizer, Lock()
+        self._kept: dict[Demand, Automaton] = {}  # the one that was wanted last is the last
 
     def terms(self, sources: Sequence[Pieces], glossary: Mapping[str, str]) -> list[list[Term]]:
         """The terms that each sentence has, by a glossary from terms to their translations."""
@@ -54,13 +53,12 @@ class Guidance:
         demands = [Demand(self._prefix(search), excluded=excluded), *[Demand(excluded=excluded)] * (len(sources) - 1)]
         wanted = [_wishes(own) for own in terms]
         _check_size(demands, [[*own, *included] for own in wanted])
-        automaton = cache(self._automaton)  # that of a long demand is for this text alone
         guides, options, longest = [], [], [search.lengths(len(source))[1] for source in sources]
         for source, room, demand, wishes in zip(sources, longest, demands, wanted, strict=True):
-            _check_prefix(_guide(source, demand, [], automaton), search.prefix, room)
-            guides.append(_guide(source, demand, wishes, automaton))
+            _check_prefix(_guide(source, demand, [], self._automaton), search.prefix, room)
+            guides.append(_guide(source, demand, wishes, self._automaton))
             _check_room(guides[-1], room, "glossary")
-            options.append(_guide(source, demand, [*wishes, *included], automaton))
+            options.append(_guide(source, demand, [*wishes, *included], self._automaton))
         if included:
             excess = [max(0, option.fewest - room) for option, room in zip(options, longest, strict=True)]
             place = excess.index(min(excess))
@@ -84,11 +82,18 @@ class Guidance:
         return Trie(self._tokenizer.target_symbols)
 
     def _automaton(self, demand: Demand) -> Automaton:
-        return self._kept(demand) if demand.size <= _LARGEST_KEPT else Automaton.of(demand, self._trie)
-
-    @lru_cache(maxsize=32)  # noqa: B019 - lives as long as what uses it
-    def _kept(self, demand: Demand) -> Automaton:
-        return Automaton.of(demand, self._trie)
+        with self._lock:
+            found = self._kept.pop(demand, None)
+        found = found or Automaton.of(demand, self._trie)
+        with self._lock:
+            self._kept[demand] = found
+            size = sum(own.size for own in self._kept)
+            for oldest in list(self._kept):
+                if size <= _MOST_READ:
+                    break
+                del self._kept[oldest]
+                size -= oldest.size
+        return found
 
 
 def _wishes(terms: Sequence[Term]) -> list[_Wish]:

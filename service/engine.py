@@ -6,13 +6,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import TypeVar
-
-from starlette.concurrency import run_in_threadpool
 
 from nmt import SearchConfig, Translator
 from nmt.errors import DeadlineExceeded, EngineError, EngineStopped, QueueFull
@@ -22,6 +20,8 @@ from nmt.search.hypothesis import Hypothesis
 from nmt.search.queue import Priority, Terms
 
 Result = TypeVar("Result")
+
+_PLANNING = 4  # threads; long texts that are planned share the processor with the decoding
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Decoder:
     def __init__(self, translator: Translator, queue_size: int, engines: int) -> None:
         self._queue_size = queue_size
         self.threads = [DecodeThread(translator) for _ in range(engines)]
-        self._beside = asyncio.Semaphore(engines)
+        self._planning, self._scoring = ThreadPoolExecutor(_PLANNING, "plan"), ThreadPoolExecutor(engines, "score")
         self._pending = 0
         self._seconds_a_request = 0.05
 
@@ -65,6 +65,8 @@ class Decoder:
 
     def stop(self) -> None:
         """Finish nothing more: whoever waits gets `EngineStopped`."""
+        for pool in (self._planning, self._scoring):
+            pool.shutdown(wait=False, cancel_futures=True)
         for thread in self.threads:
             thread.stop()
 
@@ -84,16 +86,13 @@ class Decoder:
         if self._pending >= self._queue_size:
             wait = min(30.0, max(1.0, self._pending * self._seconds_a_request))
             raise QueueFull(f"{self._pending} requests are waiting, as many as the queue holds; try again later", wait)
-        started = time.perf_counter()
         self._pending += 1
         try:
-            yield started + seconds
+            yield time.perf_counter() + seconds
         except TimeoutError:
             raise DeadlineExceeded(f"not answered within {seconds:g} s; send less text at once") from None
         finally:
             self._pending -= 1
-            taken = (time.perf_counter() - started) / (self._pending + 1)
-            self._seconds_a_request += 0.1 * (taken - self._seconds_a_request)
 
     async def decode(
         self,
@@ -107,21 +106,23 @@ class Decoder:
 
         Raises `TimeoutError` at the deadline, a time of `time.perf_counter`.
         """
-        parts = self._deal(sources, guides, search, deadline, priority)
+        started, parts = time.perf_counter(), self._deal(sources, guides, search, deadline, priority)
         try:
             async with asyncio.timeout(deadline - time.perf_counter()):
                 return _together(await asyncio.gather(*parts))
         finally:
             for part in parts:
                 part.cancel()  # what is done stays done; of a request that failed in one thread, nobody wants the rest
+            taken = (time.perf_counter() - started) / max(1, self._pending)
+            self._seconds_a_request += 0.1 * (taken - self._seconds_a_request)
 
-    async def beside(self, work: Callable[[], Result], deadline: float) -> Result:
-        """Do other work of the model in a thread, as much at a time as there are decode threads.
+    async def plan(self, work: Callable[[], Result], deadline: float) -> Result:
+        """Do what comes before or after the decoding in a thread."""
+        return await _in_thread(self._planning, work, deadline)
 
-        Raises `TimeoutError` if its turn does not come before the deadline; what has begun is not broken off.
-        """
-        async with asyncio.timeout(deadline - time.perf_counter()), self._beside:
-            return await run_in_threadpool(work)
+    async def score(self, work: Callable[[], Result], deadline: float) -> Result:
+        """Do what takes the place of decoding in a thread, as much at once as there are decode threads."""
+        return await _in_thread(self._scoring, work, deadline)
 
     def _deal(
         self,
@@ -138,6 +139,13 @@ class Decoder:
         for thread, part in zip(threads, parts, strict=True):
             thread.put(part)
         return [asyncio.wrap_future(part.answer) for part in parts]
+
+
+async def _in_thread(pool: Executor, work: Callable[[], Result], deadline: float) -> Result:
+    """Raises `TimeoutError` at the deadline. Work that has begun by then goes on, and keeps its thread until it is
+    done; so there is never more of it than the pool has threads."""
+    async with asyncio.timeout(deadline - time.perf_counter()):
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
 
 
 def _together(parts: Sequence[Decoded]) -> Decoded:

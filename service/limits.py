@@ -8,13 +8,14 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nmt import SearchConfig, TextHypothesis
-from nmt.alignment import Level
 from nmt.errors import InputError, TextTooLong
 from nmt.text.tokenizer import Tokenizer
 from service.errors import problem
+from service.replies import Wanted
 from service.settings import Settings
 
-_LONGEST_SENTENCE = 200  # words
+_MOST_COMPARISONS = 200_000
+_WEIGHTS_A_TOP = 10  # as much memory as so many weights
 
 
 def check_texts(texts: Sequence[str], settings: Settings, field: str = "text") -> None:
@@ -31,14 +32,19 @@ def check_texts(texts: Sequence[str], settings: Settings, field: str = "text") -
             )
 
 
-def check_sentences(texts: Sequence[str], field: str) -> None:
-    """Refuse what is to be compared with references and is no sentence: TER takes minutes for a page."""
-    for number, text in enumerate(texts):
-        if (count := len(text.split())) > _LONGEST_SENTENCE:
-            raise TextTooLong(
-                f"{field} {number} has {count} words, and can have {_LONGEST_SENTENCE}; evaluate sentence by sentence",
-                field,
-            )
+def check_comparisons(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+    """Refuse what would take minutes to compare: the time of TER grows with the product of the lengths, and faster."""
+    count = sum(
+        len(hypothesis.split()) * len(reference.split())
+        for hypothesis, own in zip(hypotheses, references, strict=True)
+        for reference in own
+    )
+    if count > _MOST_COMPARISONS:
+        raise TextTooLong(
+            f"to compare them would be {count} times a word with a word, and can be {_MOST_COMPARISONS}; send fewer or "
+            "shorter sentences at once",
+            "references",
+        )
 
 
 def check_pairs(pairs: Sequence[tuple[str, str]], tokenizer: Tokenizer, target: str, max_weights: int) -> None:
@@ -61,16 +67,19 @@ def check_search(search: SearchConfig, settings: Settings) -> None:
         )
 
 
-def check_weights(hypotheses: Sequence[TextHypothesis], levels: Sequence[Level], max_weights: int) -> None:
-    """Refuse alignments that would be too large for a reply, before they are made."""
-    most = len(levels) * sum(len(own.text) * sum(len(part.source.text) for part in own.parts) for own in hypotheses)
-    if most <= max_weights:  # no unit is shorter than a character: there is no need to count them
+def check_size(hypotheses: Sequence[TextHypothesis], wanted: Wanted) -> None:
+    """Refuse alignments and alternatives that would be too large for a reply, before they are made."""
+    pieces = sum(own.length for own in hypotheses)
+    tops = _WEIGHTS_A_TOP * pieces * wanted.alternatives if "top" in wanted.details else 0
+    most = sum(len(own.text) * sum(len(part.source.text) for part in own.parts) for own in hypotheses)
+    if tops + len(wanted.levels) * most <= wanted.max_weights:  # no unit is shorter than a character
         return
-    count = sum(math.prod(own.alignment_shape(level)) for own in hypotheses for level in levels)
-    if count > max_weights:
+    count = tops + sum(math.prod(own.alignment_shape(level)) for own in hypotheses for level in wanted.levels)
+    if count > wanted.max_weights:
         raise TextTooLong(
-            f"the alignments would have {count} weights, and a reply can have {max_weights}; "
-            "send less text at once, or ask for fewer hypotheses, or for alignment none",
+            f"alignments and alternatives would have the size of {count} weights, and a reply can have "
+            f"{wanted.max_weights}; send less text at once, or ask for fewer hypotheses, for alignment none, or not "
+            "for top",
             "alignment",
         )
 

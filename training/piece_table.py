@@ -86,21 +86,33 @@ def stored_tables(folder: Path, key: str, rows: Iterable[Sentences], count: int 
         partial = folder / f".{key}.{os.getpid()}.partial"
         try:
             _write(partial, rows, _NAMES[:count])
-            if not wanted.exists():  # made by another run meanwhile
-                partial.rename(wanted)
+            _move(partial, wanted)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+        tables = [PieceTable.open(wanted, name) for name in _NAMES[:count]]
         flush_folder(folder)
         for other in folder.iterdir():
             if other != wanted and (other.suffix != ".partial" or _is_abandoned(other)):
                 shutil.rmtree(other, ignore_errors=True)
+        return tables
     return [PieceTable.open(wanted, name) for name in _NAMES[:count]]
 
 
 def _is_abandoned(partial: Path) -> bool:
     """Whether nothing was written there for a day; a process that was killed could not clear it away."""
-    written = [file.stat().st_mtime for file in partial.iterdir()]
-    return time.time() - max(written, default=0.0) > _ABANDONED_SECONDS
+    try:
+        written = max(path.stat().st_mtime for path in (partial, *partial.iterdir()))
+    except FileNotFoundError:  # its writer has just finished with it
+        return False
+    return time.time() - written > _ABANDONED_SECONDS
+
+
+def _move(partial: Path, wanted: Path) -> None:
+    try:
+        partial.rename(wanted)
+    except OSError:
+        if not wanted.exists():  # else another run made the same meanwhile
+            raise
 
 
 def key_of(paths: Iterable[Path], *settings: object) -> str:

@@ -80,7 +80,7 @@ def _corpus_score(
     try:
         result = metric.corpus_score(list(hypotheses), _streams(hypotheses, references), **samples)
     finally:
-        _forget_lines()
+        forget_lines()
     score, signature = min(_HIGHEST[result.name], float(result.score)), str(metric.get_signature())
     if not samples:
         return MetricScore(score, signature)
@@ -89,7 +89,7 @@ def _corpus_score(
     return MetricScore(score, signature, min(score, low), max(score, high))
 
 
-def _forget_lines() -> None:
+def forget_lines() -> None:
     """sacreBLEU's tokenizers keep tens of thousands of lines each, which are somebody's text, and of no more use."""
     for tokenizer in BaseTokenizer.__subclasses__():
         getattr(tokenizer.__call__, "cache_clear", lambda: None)()

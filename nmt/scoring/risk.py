@@ -7,6 +7,8 @@ import numpy as np
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
+from nmt.scoring.metrics import forget_lines
+
 Utility = Literal["chrf", "bleu"]
 
 
@@ -20,8 +22,11 @@ def by_expected_utility(texts: Sequence[str], weights: Sequence[float], utility:
     shares = np.asarray(weights, dtype=np.float64) / np.sum(weights)
     different = list(dict.fromkeys(texts))
     share = {text: shares[[i for i, other in enumerate(texts) if other == text]].sum() for text in different}
-    expected = {
-        text: sum(share[other] * metric.sentence_score(text, [other]).score for other in different)
-        for text in different
-    }
+    try:
+        expected = {
+            text: sum(share[other] * metric.sentence_score(text, [other]).score for other in different)
+            for text in different
+        }
+    finally:
+        forget_lines()
     return sorted(range(len(texts)), key=lambda i: -expected[texts[i]])

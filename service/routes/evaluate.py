@@ -8,7 +8,7 @@ from nmt.errors import InputError
 from nmt.scoring import evaluation
 from service.dependencies import RegistryDep, SettingsDep
 from service.engine import Decoded
-from service.limits import check_pairs, check_search, check_sentences, check_texts, check_weights, grouped_references
+from service.limits import check_comparisons, check_pairs, check_search, check_size, check_texts, grouped_references
 from service.registry import ServedModel
 from service.replies import Wanted, model_name, scored_reply
 from service.routes.translate import Outcome, translate_texts
@@ -32,7 +32,7 @@ async def score(request: ScoreRequest, settings: SettingsDep, registry: Registry
     model = registry.find(request.model, request.source, request.target)
     pairs, wanted = list(zip(texts, translations, strict=True)), Wanted.by(request, settings)
     with model.decoder.admitted(settings.deadline_seconds) as deadline:
-        return await model.decoder.beside(lambda: _score(request, model, pairs, wanted), deadline)
+        return await model.decoder.score(lambda: _score(request, model, pairs, wanted), deadline)
 
 
 @router.post("/evaluate")
@@ -41,20 +41,14 @@ async def evaluate(request: EvaluateRequest, settings: SettingsDep, registry: Re
     references = grouped_references(request.references, len(request.sources))
     check_texts(request.sources, settings, "sources")
     check_search(request.search, settings)
-    for own in references:
-        check_sentences(own, "references")
-    if request.hypotheses is not None:
-        check_sentences(request.hypotheses, "hypotheses")
-        if len(request.hypotheses) != len(request.sources):
-            raise InputError(
-                f"hypotheses has {len(request.hypotheses)} entries for {len(request.sources)} sources; one each is "
-                "wanted",
-                "hypotheses",
-            )
+    if request.hypotheses is not None and len(request.hypotheses) != len(request.sources):
+        count, wanted = len(request.hypotheses), len(request.sources)
+        raise InputError(f"hypotheses has {count} entries for {wanted} sources; one each is wanted", "hypotheses")
     model = registry.find(request.model, request.source, request.target)
     with model.decoder.admitted(settings.deadline_seconds) as deadline:
         hypotheses = request.hypotheses or await _translate_all(request, model, deadline)
-        result = await model.decoder.beside(
+        check_comparisons(hypotheses, references)
+        result = await model.decoder.score(
             lambda: evaluation.evaluate(request.sources, hypotheses, references), deadline
         )
     return EvaluateReply(**asdict(result), hypotheses=hypotheses, model=model_name(model))
@@ -87,5 +81,5 @@ def _text(outcome: Outcome) -> str:
 def _score(request: ScoreRequest, model: ServedModel, pairs: list[tuple[str, str]], wanted: Wanted) -> ScoreReply:
     check_pairs(pairs, model.translator.tokenizer, request.target, wanted.max_weights)
     scored = model.translator.score(pairs, request.target, request.source)
-    check_weights(scored, wanted.levels, wanted.max_weights)
+    check_size(scored, wanted)
     return ScoreReply(scores=[scored_reply(own, model, wanted) for own in scored], model=model_name(model))

@@ -5,7 +5,6 @@ from functools import partial
 from typing import TypeVar
 
 from fastapi import APIRouter
-from starlette.concurrency import run_in_threadpool
 
 from nmt import SearchConfig, Translation
 from nmt.errors import InputError, UnknownLanguage
@@ -16,7 +15,7 @@ from nmt.translator import AUTO
 from service.dependencies import RegistryDep, SettingsDep
 from service.engine import Decoded
 from service.errors import problem_of
-from service.limits import check_search, check_texts, check_weights, grouped_references
+from service.limits import check_search, check_size, check_texts, grouped_references
 from service.registry import ServedModel
 from service.replies import Wanted, metric_reply, model_name, translation_reply
 from service.schemas import ProblemReply, Timing, TranslateReply, TranslateRequest, TranslationReply
@@ -26,7 +25,8 @@ router = APIRouter(tags=["translation"])
 Outcome = Translation | InputError
 Result = TypeVar("Result")
 
-_SHORT = 1000  # characters, of all hypotheses: about a millisecond to plan, and another for the reply
+_SHORT = 1000  # characters, or pieces, of all hypotheses: about a millisecond to plan, and another for the reply
+_MOST_STATES = 8000  # of the automata of a request, of some 40 kB each
 
 
 @router.post("/translate", response_model_exclude_unset=True)
@@ -73,7 +73,7 @@ async def translate_texts(
     """
     size = sum(map(len, texts)) * search.n_best
     here = quick and size <= _SHORT and source != AUTO and not search.guided
-    plans = await _done(lambda: [_plan(model, text, source, target, search) for text in texts], here=here)
+    plans = await _done(model, lambda: _plan_all(model, texts, source, target, search), deadline, here=here)
     jobs = [plan for plan in plans if isinstance(plan, Job)]
     sources = [pieces.ids for job in jobs for pieces in job.sources]
     guides = [guide for job in jobs for guide in job.guides]
@@ -91,12 +91,30 @@ async def translate_texts(
         except InputError as error:
             return error
 
-    return await _done(lambda: finish([outcome(plan) for plan in plans], decoded), here=here)
+    here = here and sum(len(own.pieces) for found in decoded.hypotheses for own in found) <= _SHORT
+    return await _done(model, lambda: finish([outcome(plan) for plan in plans], decoded), deadline, here=here)
 
 
-async def _done(work: Callable[[], Result], *, here: bool) -> Result:
+async def _done(model: ServedModel, work: Callable[[], Result], deadline: float, *, here: bool) -> Result:
     """Short work is done here: to change threads, twice, costs more. While it lasts, nobody else is answered."""
-    return work() if here else await run_in_threadpool(work)
+    return work() if here else await model.decoder.plan(work, deadline)
+
+
+def _plan_all(
+    model: ServedModel, texts: Sequence[str], source: str, target: str, search: SearchConfig
+) -> list[Job | InputError]:
+    plans, states = [], dict[int, int]()
+    for text in texts:
+        plans.append(_plan(model, text, source, target, search))
+        if isinstance(plan := plans[-1], Job):
+            states |= {id(own): len(own.needed) for guide in plan.guides for own in guide.automata}
+        if sum(states.values()) > _MOST_STATES:
+            raise InputError(
+                "what prefix, include, exclude and glossary ask of so many texts takes too much memory; send fewer "
+                "texts at once, or shorter phrases",
+                "search",
+            )
+    return plans
 
 
 def _plan(model: ServedModel, text: str, source: str, target: str, search: SearchConfig) -> Job | InputError:
@@ -118,7 +136,7 @@ def _reply(
     if isinstance(outcomes[0], InputError) and len(outcomes) == 1:
         raise outcomes[0]
     found = [hypothesis for each in outcomes if isinstance(each, Translation) for hypothesis in each.hypotheses]
-    check_weights(found, wanted.levels, wanted.max_weights)
+    check_size(found, wanted)
     own: list[list[str] | None] = list(references) if references else [None] * len(outcomes)
     translations = [
         _bad(outcome) if isinstance(outcome, InputError) else translation_reply(outcome, model, wanted, refs)

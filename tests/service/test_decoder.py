@@ -64,9 +64,12 @@ def test_an_error_in_one_thread_ends_the_work_of_the_others(translator: Translat
     decoder.start()
     with pytest.raises(EngineError):
         asyncio.run(decoder.decode(sources, long, time.perf_counter() + 60))
-    decoder.stop()  # waits for the step in which the threads are, and no longer
+    until = time.monotonic() + 5
+    while any(thread.pending for thread in decoder.threads) and time.monotonic() < until:
+        time.sleep(0.01)
 
     assert all(thread.pending == 0 for thread in decoder.threads)
+    decoder.stop()
 
 
 def test_a_place_is_given_before_work_and_given_back(translator: Translator) -> None:
@@ -83,24 +86,26 @@ def test_a_place_is_given_before_work_and_given_back(translator: Translator) -> 
         pass
 
 
-def test_work_beside_the_decoding_takes_turns_and_has_a_deadline(translator: Translator) -> None:
-    """As much at once as there are threads; who waits too long is told, and what has begun is finished."""
-    decoder, running, most = Decoder(translator, queue_size=8, engines=2), 0, 0
+def test_work_beside_the_decoding_is_bounded_whatever_becomes_of_its_callers(translator: Translator) -> None:
+    """As much at once as there are threads for it, also when nobody waits any more; what has not begun never does."""
+    decoder, running, seen = Decoder(translator, queue_size=8, engines=2), [], []
 
     def work() -> int:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        time.sleep(0.05)
-        running -= 1
+        running.append(1)
+        seen.append(len(running))
+        time.sleep(0.1)
+        running.pop()
         return 7
 
-    async def six() -> list[int | BaseException]:
-        late = time.perf_counter() + 0.02
-        works = (decoder.beside(work, late if number == 5 else late + 20) for number in range(6))
-        return await asyncio.gather(*works, return_exceptions=True)
+    async def impatient(number: int) -> list[int | BaseException]:
+        soon = time.perf_counter() + 0.02
+        return await asyncio.gather(*(decoder.score(work, soon) for _ in range(number)), return_exceptions=True)
 
-    *found, last = asyncio.run(six())
-    assert found == [7] * 5
-    assert isinstance(last, TimeoutError)
-    assert most == 2
+    async def patient() -> int:
+        return await decoder.score(work, time.perf_counter() + 20)
+
+    late = asyncio.run(impatient(10)) + asyncio.run(impatient(10))
+    assert all(isinstance(found, TimeoutError) for found in late)
+    assert asyncio.run(patient()) == 7
+    assert max(seen) == 2
+    assert len(seen) == 3

@@ -60,7 +60,8 @@ def test_a_client_that_goes_away_with_its_answer_breaks_nothing_off() -> None:
         await asyncio.sleep(0.01)
         done.append(True)
 
-    assert [message["type"] for message in run(app, BODY)] == ["http.response.start", "http.response.body"]
+    sent = run(app, BODY, {"type": "http.disconnect"})
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     assert done == [True]
 
 

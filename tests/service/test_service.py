@@ -143,8 +143,35 @@ def test_alignments_too_large_for_a_reply_are_refused(client: TestClient, path: 
 
     assert (problem["status"], problem["field"]) == (413, "alignment")
     assert "weights, and a reply can have 5000; send less text at once, or ask for fewer" in problem["detail"]
-    assert path == "/translate" or f"would have {10 * 8 * 10 * 7} weights" in problem["detail"]
+    assert path == "/translate" or f"the size of {10 * 8 * 10 * 7} weights" in problem["detail"]
     assert client.post(path, json={**body, "alignment": "none"}).status_code == 200
+
+
+def test_guides_too_many_for_the_memory_are_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all texts of a request together; what several ask for alike is there once."""
+    monkeypatch.setattr(translate_route, "_MOST_STATES", 30)
+    body = {
+        "source": "de",
+        "target": "en",
+        "search": {"max_length": 12, "glossary": {"Hund": "dog", "Tom": "Tommy boy"}},
+    }
+    same, different = (
+        client.post("/translate", json={**body, "text": texts}) for texts in (["Hund"] * 4, ["Hund", "Tom"] * 2)
+    )
+
+    assert same.status_code == 200
+    assert different.status_code == 422
+    assert "takes too much memory; send fewer texts" in different.json()["detail"]
+
+
+def test_alternatives_too_many_for_a_reply_are_refused(client: TestClient) -> None:
+    """Each counts as ten weights."""
+    body = {"text": "Der Hund.", "source": "de", "target": "en", "details": ["top"], "alternatives": 50}
+    search = {"n_best": 5, "min_length": 11, "max_length": 12}
+    problem = client.post("/translate", json={**body, "search": search}).json()
+
+    assert problem["status"] == 413
+    assert "alignments and alternatives would have the size of" in problem["detail"]
 
 
 def test_words_and_sentences_have_a_confidence(client: TestClient) -> None:
@@ -310,8 +337,9 @@ def test_what_nobody_foresaw_is_a_problem_with_the_headers_of_all_replies(
     ("fields", "aside"),
     [
         ({}, False),
-        ({"search": {"n_best": 5}}, False),
+        ({"search": {"n_best": 5, "max_length": 12}}, False),
         ({"text": "Der Hund. " * 30, "search": {"n_best": 5}, "alignment": "none"}, True),
+        ({"search": {"n_best": 5, "min_length": 250, "max_length": 300}}, True),
         ({"references": ["the dog"]}, True),
         ({"details": ["top"]}, True),
         ({"source": "auto"}, True),
@@ -326,11 +354,11 @@ def test_only_what_is_quick_is_done_between_the_requests(
     """What may take long goes to a thread, so that others are answered meanwhile."""
     used = []
 
-    async def recorded(work: Callable[[], Any]) -> Any:
-        used.append(work)
+    async def recorded(_: Decoder, work: Callable[[], Any], deadline: float) -> Any:
+        used.append(deadline)
         return work()
 
-    monkeypatch.setattr(translate_route, "run_in_threadpool", recorded)
+    monkeypatch.setattr(Decoder, "plan", recorded)
     ask(client, **{"text": "Der Hund.", **fields})
 
     assert bool(used) == aside
@@ -341,8 +369,11 @@ def test_evaluate_scores_no_mistakes(client: TestClient) -> None:
     body = {"sources": ["Der Hund."], "references": ["the dog"], "source": "de", "target": "en"}
     for changes, status, detail in (
         ({"search": {"include": ["dog"], "exclude": ["dog"]}}, 422, "'dog'"),
-        ({"references": ["a " * 201]}, 413, "references 0 has 201 words, and can have 200; evaluate sentence by"),
-        ({"hypotheses": ["a " * 201]}, 413, "hypotheses 0 has 201 words"),
+        (
+            {"references": ["a " * 900], "hypotheses": ["b " * 900]},
+            413,
+            "would be 810000 times a word with a word, and",
+        ),
         ({"sources": ["a" * 301]}, 413, "sources has 301 characters"),
     ):
         problem = client.post("/evaluate", json={**body, **changes}).json()

@@ -81,14 +81,16 @@ def test_runs_that_cut_at_the_same_time_leave_each_other_in_peace(
 
 def test_what_a_killed_run_left_is_cleared_away_after_a_day(tmp_path: Path) -> None:
     """Not before: it may be alive on another machine."""
-    new, old = tmp_path / ".k.1.partial", tmp_path / ".k.2.partial"
-    for folder, age in ((new, 3600), (old, 90_000)):
+    new, empty, old = (tmp_path / f".k.{number}.partial" for number in range(3))
+    for folder, age in ((new, 3600), (empty, 0), (old, 90_000)):
         folder.mkdir()
-        (folder / "source.pieces").touch()
-        os.utime(folder / "source.pieces", times=(time.time() - age,) * 2)
+        if folder != empty:
+            (folder / "source.pieces").touch()
+            os.utime(folder / "source.pieces", times=(time.time() - age,) * 2)
+            os.utime(folder, times=(time.time() - age,) * 2)
     stored_tables(tmp_path, "key", [([1], [2])])
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == [new.name, "key"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [new.name, empty.name, "key"]
 
 
 def test_tables_that_were_cut_short_leave_nothing(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from sacrebleu.tokenizers.tokenizer_ter import TercomTokenizer
 
 from nmt.errors import InputError
 from nmt.scoring.metrics import Tokenization, corpus_bleu, corpus_scores, sentence_scores
+from nmt.scoring.risk import by_expected_utility
 
 HYPOTHESES = [
     "The cat sat on the mat and looked at the dog.",
@@ -201,5 +202,6 @@ def test_scoring_can_be_of_some_metrics_and_keeps_nobodys_text() -> None:
     scores = corpus_scores(HYPOTHESES, REFERENCES, metrics=("bleu", "ter"))
 
     assert scores == {name: corpus_scores(HYPOTHESES, REFERENCES)[name] for name in ("bleu", "ter")}
+    assert by_expected_utility(["a cat", "a dog"], [1, 2], "bleu") == [1, 0]
     assert Tokenizer13a.__call__.cache_info().currsize == 0
     assert TercomTokenizer.__call__.cache_info().currsize == 0
