@@ -117,7 +117,7 @@ def measured(
 def plot(lines: Sequence[Line], path: Path) -> None:
     """BLEU by source length, a picture a direction; no attention is the line to compare with."""
     directions = list(dict.fromkeys(line["direction"] for line in lines))
-    figure = Figure(figsize=(7 * len(directions), 4.2), layout="constrained")
+    figure = Figure(figsize=(9 * len(directions), 4.2), layout="constrained")
     for axes, direction in zip(figure.subplots(1, len(directions), squeeze=False)[0], directions, strict=True):
         for line in (line for line in lines if line["direction"] == direction):
             buckets = [bucket for bucket in line["by_length"] if bucket["sentences"] >= FEWEST]
@@ -127,7 +127,7 @@ def plot(lines: Sequence[Line], path: Path) -> None:
             axes.plot(names, [bucket["bleu"] for bucket in buckets], style, marker=".", label=label)
         axes.set(xlabel="source words (sentences)", ylabel="BLEU", title=direction)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small", title="all lengths")
+        axes.legend(fontsize="small", title="all lengths", loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path)
 
 
