@@ -187,7 +187,7 @@ class SearchConfig(Config):
     coverage_penalty: float = Field(0.0, ge=0, le=5)
     end_penalty: float = Field(0.0, ge=0, le=5, description="how much an end that comes as a surprise costs")
     max_length: int = Field(200, ge=1, le=LONGEST)
-    min_length: int = Field(0, ge=0, le=1000)
+    min_length: int = Field(0, ge=0, le=LONGEST)
     max_length_ratio: float | None = Field(None, gt=0, le=50)
     min_length_ratio: float = Field(0.0, ge=0, le=10)
     no_repeat_ngram: int = Field(0, ge=0, le=10, description="no run of that many pieces stands twice; 0 allows it")

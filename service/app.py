@@ -10,7 +10,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 
 from service import errors
-from service.limits import BodyLimit
+from service.limits import Connection
 from service.registry import Registry
 from service.routes import evaluate, health, models, translate
 from service.security import SecurityHeaders
@@ -40,7 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings, app.state.registry = settings, None
     errors.install(app)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Connection, max_bytes=settings.max_body_bytes)
     app.add_middleware(SecurityHeaders)
     for router in _ROUTERS:
         app.include_router(router, prefix="/v1")

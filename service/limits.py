@@ -1,4 +1,4 @@
-"""Checks that come before any work: sizes and ranges that the settings allow."""
+"""What a request may ask for and a reply may hold, and the end of both with their connection."""
 
 import asyncio
 import math
@@ -98,7 +98,7 @@ def grouped_references(references: Sequence[str | list[str]], count: int) -> lis
     return groups
 
 
-class BodyLimit:
+class Connection:
     """Reads a request's body, up to a limit, and lets the work go as soon as nobody waits for the answer any more."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from nmt import SearchConfig, Translation
 from nmt.errors import InputError, UnknownLanguage
 from nmt.scoring.metrics import corpus_scores
+from nmt.search.automaton import Automaton
 from nmt.search.queue import Priority
 from nmt.translation import Job
 from nmt.translator import AUTO
@@ -103,12 +104,12 @@ async def _done(model: ServedModel, work: Callable[[], Result], deadline: float,
 def _plan_all(
     model: ServedModel, texts: Sequence[str], source: str, target: str, search: SearchConfig
 ) -> list[Job | InputError]:
-    plans, states = [], dict[int, int]()
+    plans, automata = [], set[Automaton]()
     for text in texts:
         plans.append(_plan(model, text, source, target, search))
         if isinstance(plan := plans[-1], Job):
-            states |= {id(own): len(own.needed) for guide in plan.guides for own in guide.automata}
-        if sum(states.values()) > _MOST_STATES:
+            automata.update(own for guide in plan.guides for own in guide.automata)
+        if sum(len(own.needed) for own in automata) > _MOST_STATES:
             raise InputError(
                 "what prefix, include, exclude and glossary ask of so many texts takes too much memory; send fewer "
                 "texts at once, or shorter phrases",

@@ -84,6 +84,7 @@ def test_late_answer_is_dropped(page: Page) -> None:
     page.wait_for_timeout(300)
 
     answer = write(page, GERMAN)
+    assert held_back
     for route in held_back:
         route.continue_()
     page.wait_for_timeout(300)

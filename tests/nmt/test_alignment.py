@@ -1,5 +1,7 @@
 """From attention between pieces to weights and links between words, held against plain cases and invariants."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -69,10 +71,13 @@ def test_a_unit_stands_where_it_says(level: Level, case: tuple[Side, Side, Float
         assert all(text[unit.start : unit.end] == unit.text for unit in units)
 
 
+@pytest.mark.parametrize("units", [words, characters])
 @given(text=st.text())
-def test_words_are_found_where_they_stand_and_leave_only_white_space(text: str) -> None:
-    """Any visible character of any script is in exactly one word."""
-    found = words(text)
+def test_units_are_found_where_they_stand_and_leave_only_white_space(
+    units: Callable[[str], list[Unit]], text: str
+) -> None:
+    """Any visible character of any script is in exactly one word, and in exactly one character of a reader."""
+    found = units(text)
     covered = [i for unit in found for i in range(unit.start, unit.end)]
 
     assert all(text[unit.start : unit.end] == unit.text for unit in found)
@@ -223,17 +228,6 @@ def test_characters_of_linked_pieces_are_linked_in_order() -> None:
 
     assert [link.source for link in alignment.links] == [0, 0, 1, 1, 2, 3, 5]
     np.testing.assert_allclose(alignment.weights[0], [0.3] * 3 + [0.025] * 4, atol=1e-6)
-
-
-@given(text=st.text(max_size=20))
-def test_characters_are_those_of_a_reader_and_leave_only_white_space(text: str) -> None:
-    """All that is visible is in exactly one of them."""
-    found = characters(text)
-    covered = [i for unit in found for i in range(unit.start, unit.end)]
-
-    assert all(text[unit.start : unit.end] == unit.text for unit in found)
-    assert covered == sorted(set(covered))
-    assert "".join(c for i, c in enumerate(text) if i not in set(covered)).strip() == ""
 
 
 def test_a_character_has_its_marks() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.limits import BodyLimit
+from service.limits import Connection
 
 SCOPE = {"type": "http", "method": "POST", "path": "/"}
 BODY = {"type": "http.request", "body": b"x", "more_body": False}
@@ -24,7 +24,7 @@ def run(app: Any, *messages: dict[str, Any], method: str = "POST") -> list[dict[
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await asyncio.wait_for(BodyLimit(app, max_bytes=8)({**SCOPE, "method": method}, receive, send), 5)
+        await asyncio.wait_for(Connection(app, max_bytes=8)({**SCOPE, "method": method}, receive, send), 5)
 
     asyncio.run(once())
     return sent
