@@ -3,12 +3,17 @@
 Where a compiler does not know a kind, or is not there, the others do, or torch.
 """
 
+import hashlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
+
+SOURCES = sorted(Path("nmt/kernels").glob("*.[ch]"))
+SUM = hashlib.sha256(b"".join(file.read_bytes() for file in SOURCES)).hexdigest()
+"""By which `nmt.kernels` knows a build of other sources than it has."""
 
 AVX2 = ["-mavx2", "-mfma"]
 BUILDS = {
@@ -23,7 +28,8 @@ class BuildKernels(build_ext):
     """With OpenMP, where the compiler has it: training uses all cores then. Decoding has threads of its own."""
 
     def build_extensions(self) -> None:
-        """All builds."""
+        """All builds, one after the other: they share the names of their object files."""
+        self.parallel = None
         if self._has_openmp():
             for extension in self.extensions:
                 extension.extra_compile_args.append("-fopenmp")
@@ -47,8 +53,9 @@ setup(
     ext_modules=[
         Extension(
             f"nmt.kernels.native_{name}",
-            ["nmt/kernels/native.c", "nmt/kernels/training.c"],
-            depends=["nmt/kernels/vectors.h"],
+            [str(file) for file in SOURCES if file.suffix == ".c"],
+            depends=[str(file) for file in SOURCES],
+            define_macros=[("SOURCES", f'"{SUM}"')],
             extra_compile_args=["-O3", "-std=gnu11", "-Wno-unknown-pragmas", *flags],
             libraries=["m"],
             optional=True,

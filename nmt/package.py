@@ -25,6 +25,7 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """What a model may be called: it stands in addresses and in the names of folders."""
 
 _SUMS = "SHA256SUMS"
+_TYPES = "this version reads float16 and float32"
 _TOKENIZER = "tokenizer"
 
 
@@ -50,21 +51,21 @@ class ModelFolder:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a folder. Raises `ModelFolderError` when a file is missing or altered, when the weights do not fit the
-        config, or one is not finite."""
-        sums = _verify(path)
-        description = _read_description(path / "config.json")
-        try:
-            weights = load((path / "model.safetensors").read_bytes())
-        except SafetensorError as error:
-            raise ModelFolderError(f"{path / 'model.safetensors'} is not a safetensors file: {error}") from error
+        """Read a folder. Raises `ModelFolderError` when a file is missing or altered, when weights, config and tokenizer
+        do not fit each other, or a weight is not finite."""
+        # What is parsed is what was summed, also where the folder is written anew meanwhile.
+        sums, content = _verify(path)
+        description = _read_description(content["config.json"], path / "config.json")
+        tokenizer = Tokenizer.read(lambda name: content[f"{_TOKENIZER}/{name}"], where=str(path / _TOKENIZER))
+        _check_tokenizer(tokenizer, description, path)
+        weights = _read_weights(content["model.safetensors"], path / "model.safetensors")
         check_weights(description.model, weights)
         broken = _not_finite(weights)
         if broken:
             raise ModelFolderError(
                 f"{path} has weights that are not finite ({broken[0]}); train it again, or get the model folder again"
             )
-        return cls(path, description, Tokenizer.load(path / _TOKENIZER), weights, sums)
+        return cls(path, description, tokenizer, weights, sums)
 
     @property
     def parameters(self) -> int:
@@ -94,7 +95,7 @@ def save_model_folder(path: Path, description: Description, tokenizer: Tokenizer
 def write_sums(path: Path) -> None:
     """List every file of the folder with its SHA-256, in the format of `sha256sum`."""
     files = sorted(file for file in path.rglob("*") if file.is_file() and file.name != _SUMS)
-    lines = [f"{_sha256(file.read_bytes())}  {file.relative_to(path).as_posix()}\n" for file in files]
+    lines = [f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in files]
     (path / _SUMS).write_text("".join(lines), encoding="utf-8")
 
 
@@ -102,8 +103,11 @@ def _not_finite(weights: Arrays) -> list[str]:
     return sorted(name for name, weight in weights.items() if not np.isfinite(weight).all())
 
 
-def _verify(path: Path) -> str:
-    """Compare every file with its sum, before anything is parsed. Returns the sum of the sums."""
+def _verify(path: Path) -> tuple[str, dict[str, bytes]]:
+    """Compare every file with its sum, before anything is parsed.
+
+    Returns the sum of the sums, and by its name what is in each file that will be parsed.
+    """
     if not path.is_dir():
         raise ModelFolderError(
             f"{path} is {'a file' if path.exists() else 'not there'}; a model is a folder, made by `nmt train`"
@@ -117,22 +121,62 @@ def _verify(path: Path) -> str:
     except ValueError as error:
         raise ModelFolderError(f"{path / _SUMS} is damaged; get the model folder again") from error
     vocabularies = (f"{_TOKENIZER}/{file.name}" for file in (path / _TOKENIZER).glob("*.model"))
-    for name in sorted({"config.json", "model.safetensors", f"{_TOKENIZER}/tokenizer.json", *vocabularies, *listed}):
-        file = (path / name).resolve()
+    parsed = {"config.json", "model.safetensors", f"{_TOKENIZER}/tokenizer.json", *vocabularies}
+    found = {}
+    for name in sorted({*parsed, *listed}):
         if name not in listed:
             raise ModelFolderError(f"{path / _SUMS} has no sum of {name}; get the model folder again")
-        if not file.is_relative_to(path.resolve()) or not file.is_file():
-            raise ModelFolderError(f"{path} lacks {name}; get the model folder again")
-        if _sha256(file.read_bytes()) != listed[name]:
+        file = _within(path, name)
+        if name in parsed:
+            found[name] = file.read_bytes()
+        if (hashlib.sha256(found[name]).hexdigest() if name in found else _sha256(file)) != listed[name]:
             raise ModelFolderError(f"{path / name} was altered or damaged: its SHA-256 is not the one in {_SUMS}")
-    return _sha256(content)
+    return hashlib.sha256(content).hexdigest(), found
 
 
-def _read_description(path: Path) -> Description:
+def _within(path: Path, name: str) -> Path:
+    """A file of the folder, which is there and nowhere else."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        file = (path / name).resolve()
+        if file.is_relative_to(path.resolve()) and file.is_file():
+            return file
+    except (OSError, ValueError, RuntimeError):  # names that no file can have, links in a circle
+        pass
+    raise ModelFolderError(f"{path} lacks {name}; get the model folder again")
+
+
+def _read_weights(content: bytes, path: Path) -> Arrays:
+    try:
+        weights = load(content)
+    except KeyError as error:
+        raise ModelFolderError(f"{path} has weights of type {error}; {_TYPES}") from error
+    except SafetensorError as error:
+        raise ModelFolderError(f"{path} is not a safetensors file: {error}") from error
+    other = sorted(name for name, weight in weights.items() if weight.dtype not in (np.float16, np.float32))
+    if other:
+        raise ModelFolderError(f"{path} has {other[0]} of type {weights[other[0]].dtype}; {_TYPES}")
+    return weights
+
+
+def _check_tokenizer(tokenizer: Tokenizer, description: Description, path: Path) -> None:
+    has = tokenizer.source_vocabulary, tokenizer.target_vocabulary
+    wanted = description.model.source_vocabulary, description.model.target_vocabulary
+    if has != wanted:
+        raise ModelFolderError(
+            f"the tokenizer in {path} has {has[0]} and {has[1]} pieces of source and target, and the network "
+            f"{wanted[0]} and {wanted[1]}; both must come from the same run"
+        )
+    unknown = sorted({target for _, target in description.directions}.difference(tokenizer.languages))
+    if unknown:
+        known = ", ".join(tokenizer.languages)
+        raise ModelFolderError(f"{path} is to translate to {unknown[0]}, which its tokenizer has no tag for; it has {known}")
+
+
+def _read_description(content: bytes, path: Path) -> Description:
+    try:
+        values = json.loads(content.decode("utf-8"))
         found = values.get("format")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise ModelFolderError(f"{path} is not a JSON object: {error}") from error
     if found != FORMAT:
         raise ModelFolderError(f"{path} has format {found!r}; this version reads format {FORMAT}: update the project")
@@ -142,5 +186,6 @@ def _read_description(path: Path) -> Description:
         raise ModelFolderError(str(error)) from error
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

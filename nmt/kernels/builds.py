@@ -1,5 +1,8 @@
 """Which of the compiled libraries this processor runs."""
 
+import hashlib
+import warnings
+from collections.abc import Iterator
 from ctypes import CDLL
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -9,6 +12,8 @@ from typing import Literal
 from nmt.kernels.structs import ARGUMENTS
 
 Precision = Literal["fp32", "int8"]
+
+_FOLDER = Path(__file__).parent
 
 BUILDS = {
     "native_avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"},
@@ -26,14 +31,33 @@ def library() -> CDLL | None:
 
 
 def load(name: str) -> CDLL | None:
-    """One of the builds, if it was compiled; whether this processor runs it is for the caller to know."""
-    files = [Path(__file__).parent / f"{name}{suffix}" for suffix in EXTENSION_SUFFIXES]
-    found = next((file for file in files if file.exists()), None)
-    if found is None:
+    """One of the builds, if it was compiled; whether this processor runs it is for the caller to know.
+
+    A build that cannot be used, such as one of older sources, is left out with a warning: it would not fail, but write
+    where it should not.
+    """
+    return next(filter(None, map(_loaded, _files(name))), None)
+
+
+def _files(name: str) -> Iterator[Path]:
+    files = (_FOLDER / f"{name}{suffix}" for suffix in EXTENSION_SUFFIXES)
+    return (file for file in files if file.exists())
+
+
+def _loaded(file: Path) -> CDLL | None:
+    sources = sorted(_FOLDER.glob("*.[ch]"))  # which are not there where the project came compiled
+    # As `setup.py` works it out for what it compiles.
+    made_of = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    if sources and made_of.encode() not in file.read_bytes():
+        warnings.warn(f"{file} was compiled from other sources and is left out; install the project again", stacklevel=2)
         return None
-    loaded = CDLL(str(found))
-    for function, arguments in ARGUMENTS.items():
-        getattr(loaded, function).argtypes, getattr(loaded, function).restype = arguments, None
+    try:
+        loaded = CDLL(str(file))
+        for function, arguments in ARGUMENTS.items():
+            getattr(loaded, function).argtypes, getattr(loaded, function).restype = arguments, None
+    except (OSError, AttributeError) as error:
+        warnings.warn(f"{file} cannot be loaded and is left out; install the project again ({error})", stacklevel=2)
+        return None
     return loaded
 
 

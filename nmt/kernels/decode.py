@@ -62,7 +62,7 @@ def pack(weight: Floats, bias: Floats | None, precision: Precision, largest: flo
 
 
 def gate_order(hidden_size: int) -> Integers:
-    """Where each output of an `lstm` product comes from among gates (4H,) in the order of torch; -1 for padding.
+    """Where each output of a product that gives gates comes from among gates (4H,) in the order of torch; -1 for padding.
 
     Groups of a vector each of input gate, forget gate, output gate and candidate, for the same units.
     """
@@ -82,8 +82,10 @@ def gates(values: Floats) -> Floats:
 
 def product(weights: Weights, inputs: Floats, function: Function = "plain") -> Floats:
     """function(x Wᵀ + b) (N, O) of inputs x (N, I). `exponential` is e²ˣ, finite and never zero."""
-    inputs = _dense(inputs)
+    inputs = _dense(inputs, np.float32)
     count, width = inputs.shape
+    if width != weights.width:
+        raise ValueError(f"the inputs have {width} features; the weights want {weights.width}")
     out = np.empty((count, weights.struct.outputs), np.float32)
     part = structs.Part(_address(inputs), None, width)
     native().product(count, byref(weights.struct), byref(part), 1, _FUNCTIONS[function], _address(out))
@@ -140,9 +142,10 @@ class Encoder:
 
 def encode(encoder: Encoder, embedded: Floats, lengths: Integers) -> Floats:
     """embedded (B, S, E), lengths (B,) → the values (B, S, 2H), zero behind the ends of the sentences."""
-    embedded, lengths = _dense(embedded), _dense(lengths)
+    embedded, lengths = _dense(embedded, np.float32), _dense(lengths, np.int64)
     batch, steps, width = embedded.shape
-    values, between = np.empty((2, batch, steps, 2 * encoder.size), np.float32)
+    # Not halves of one array: the values stay as long as their sentences do.
+    values, between = (np.empty((batch, steps, 2 * encoder.size), np.float32) for _ in range(2))
     arrays = embedded, lengths, values, between
     native().encode(byref(encoder.struct), batch, steps, width, *_addresses(*arrays))
     return values
@@ -243,7 +246,7 @@ def decode_step(
     log_probs = np.empty((batch, count, network.vocabulary), np.float32)
     weights = np.empty((batch, count, places), np.float32)
     source = structs.Memory(batch, places, *_addresses(*memory))
-    arrays = (_dense(pieces), _dense(rows), *states, *after, weights, log_probs)
+    arrays = (_dense(pieces, np.int64), _dense(rows, np.int64), *states, *after, weights, log_probs)
     native().decode_step(byref(network.struct), byref(source), count, len(states.feed), *_addresses(*arrays))
     return log_probs, weights, after
 
@@ -251,12 +254,13 @@ def decode_step(
 def best_extensions(log_probs: Floats, totals: Floats) -> tuple[Floats, Integers]:
     """The K best of the K · V sums totals (B, K) + log_probs (B, K, V), and their places; -inf at 0 beyond the last."""
     best, at = np.empty(totals.shape, np.float32), np.empty(totals.shape, np.int64)
-    arrays = _dense(log_probs), _dense(totals), best, at
+    arrays = _dense(log_probs, np.float32), _dense(totals, np.float32), best, at
     native().best_extensions(*log_probs.shape, *_addresses(*arrays))
     return best, at
 
 
 _dense = np.ascontiguousarray
+"""Of the type that the kernels read: they would take any other for it."""
 
 
 def _addresses(*arrays: NDArray[Any] | None) -> list[int | None]:
@@ -264,6 +268,6 @@ def _addresses(*arrays: NDArray[Any] | None) -> list[int | None]:
 
 
 def _address(array: NDArray[Any] | None) -> int | None:
-    """Where an array lies, which is dense. In a quarter of the time that `array.ctypes.data` takes."""
+    """Where an array lies, which is dense and not empty. In a quarter of the time that `array.ctypes.data` takes."""
     buffer: Any = array  # which the types of NumPy say of it from Python 3.12 on
-    return None if array is None else addressof(c_char.from_buffer(buffer))
+    return None if array is None or not array.size else addressof(c_char.from_buffer(buffer))

@@ -9,6 +9,7 @@
 
 int width(void) { return W; }
 int bytes(void) { return BYTES; }
+const char sources[] = SOURCES; /* their sum, which nmt.kernels.builds looks for in the file before it loads it */
 
 /* ---- products ---------------------------------------------------------------------------------------------------- */
 
@@ -149,7 +150,7 @@ INLINE int multiply(const void *joined, int64_t n, int64_t first, const Weights 
 }
 
 enum { PLAIN, TANH, EXPONENTIAL };
-#define FLAT 22.0f /* of the two parts of an additive score: beyond it tanh is flat, and products of both are finite */
+#define FLAT 43.0f /* of the two parts of an additive score: the exponential of twice as much is still finite */
 
 /* function(x Wᵀ + b) for n rows x, which are made of up to three parts. */
 void product(int64_t n, const Weights *w, const Part *parts, int count, int function, float *out) {
@@ -331,23 +332,27 @@ void encode(const Encoder *encoder, int64_t batch, int64_t steps, int64_t width,
                 standardize(out + place * 2 * size, 2 * size, layer->scale, layer->shift);
         inputs = (Part){out, 0, 2 * size};
     }
+    free_large();
 }
 
 /* ---- attention --------------------------------------------------------------------------------------------------- */
 
 enum { NONE, DOT, ADDITIVE };
 
-/* Dot: q·k. Additive: -2 Σ v / (1 + e²ᵠ e²ᵏ) of the exponentials. */
+/* 1 / (1 + e²ᵠ e²ᵏ) of the exponentials, whose product may be infinite. What is no number stays none. */
+INLINE VF falling(VF query, VF key) { return reciprocal(smaller(all(1e38f), query * key) + 1.0f); }
+
+/* Dot: q·k. Additive: -2 Σ v / (1 + e²ᵠ e²ᵏ). */
 INLINE float compare(int score, const float *query, const float *key, const float *energy, int64_t size) {
     VF total = all(0);
     int64_t i = 0;
     if (score == DOT)
         for (; i + W <= size; i += W) total += load(query + i) * load(key + i);
     else
-        for (; i + W <= size; i += W) total += load(energy + i) * reciprocal(load(query + i) * load(key + i) + 1.0f);
+        for (; i + W <= size; i += W) total += load(energy + i) * falling(load(query + i), load(key + i));
     if (i < size) {
         VF q = load_part(query + i, size - i, 0), k = load_part(key + i, size - i, 0);
-        total += score == DOT ? q * k : load_part(energy + i, size - i, 0) * reciprocal(q * k + 1.0f);
+        total += score == DOT ? q * k : load_part(energy + i, size - i, 0) * falling(q, k);
     }
     return score == DOT ? sum(total) : -2.0f * sum(total);
 }

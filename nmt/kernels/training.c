@@ -108,7 +108,8 @@ void lstm_backward(int64_t directions, int64_t steps, int64_t batch, int64_t siz
 /* ---- additive attention ------------------------------------------------------------------------------------------ */
 
 /* tanh(q + k) = 1 - 2r with r = 1 / (1 + e²ᵠ e²ᵏ): one exponential a query and a key instead of one a pair of them. Where
- * the product is infinite or zero, r is 0 or 1 as it should be. The derivative is 4 r (1 - r). */
+ * the product is infinite or zero, r is 0 or 1 as it should be; q and k beyond ±43 count as 43, where `exponential` ends.
+ * The derivative is 4 r (1 - r). */
 
 INLINE void doubled_exponentials(const int narrow, const void *from, int64_t count, float *to) {
     for (int64_t i = 0; i < count; i += W)

@@ -91,7 +91,8 @@ INLINE VF reciprocal(VF x) {
 INLINE VF sigmoid(VF x) { return reciprocal(1.0f + exponential(-x)); }
 INLINE VF tangent(VF x) { return 1.0f - 2.0f * reciprocal(1.0f + exponential(2.0f * x)); }
 
-/* Memory for what only a call needs, a kind each; a thread keeps it for its next call, and frees it when it ends. */
+/* Memory for what only a call needs, a kind each; a thread keeps it for its next call, unless it is LARGE, and frees it
+ * when it ends. */
 enum { WORKING, JOINED, PLACES, STATES, SCORES, GATES, SUMS, QUERIES, CONTEXT, OUTPUTS, KINDS };
 
 typedef struct {
@@ -117,4 +118,14 @@ static void *scratch(int kind, size_t size) {
         if (!(held->memory[kind] = aligned_alloc(64, held->sizes[kind]))) abort();
     }
     return held->memory[kind];
+}
+
+#define LARGE (32 << 20) /* bytes: one request of many long texts should not cost this much for ever */
+
+__attribute__((unused)) static void free_large(void) {
+    for (int kind = 0; held && kind < KINDS; kind++)
+        if (held->sizes[kind] > LARGE) {
+            free(held->memory[kind]);
+            held->memory[kind] = 0, held->sizes[kind] = 0;
+        }
 }

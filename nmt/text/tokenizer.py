@@ -3,7 +3,7 @@
 import io
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -22,7 +22,6 @@ from nmt.text.symbols import LONE_BYTE
 PAD, UNKNOWN, BEGIN, END = 0, 1, 2, 3
 """Ids that every vocabulary shares: padding, unknown (never produced, thanks to byte fallback), start and end."""
 
-_BYTE_PIECES = 256
 Span = tuple[int, int]
 Side = Literal["source", "target"]
 
@@ -120,7 +119,7 @@ class Tokenizer:
         """
         if self.config.algorithm == "char":
             return [list(ids) for ids in sentences]
-        processor, random = self._source if side == "source" else self._target, Random(seed)
+        processor, random = self._side(side), Random(seed)
         cutter = self._cutter(side, alpha)
         tags = [len(ids) > 0 and processor.is_control(ids[0]) and ids[0] != END for ids in sentences]
         return [
@@ -148,7 +147,7 @@ class Tokenizer:
     @cache  # noqa: B019 - a tokenizer lives as long as what uses it
     def ids(self, side: Side) -> dict[str, int]:
         """The ids of a vocabulary in their order, by piece as SentencePiece writes it."""
-        processor = self._source if side == "source" else self._target
+        processor = self._side(side)
         return {str(processor.id_to_piece(i)): i for i in range(processor.get_piece_size())}
 
     @cached_property
@@ -175,20 +174,29 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
+        """Read what `save` wrote. Raises `ModelFolderError` where that is no tokenizer."""
+        return cls.read(lambda name: (folder / name).read_bytes(), where=str(folder))
+
+    @classmethod
+    def read(cls, content: Callable[[str], bytes], where: str) -> Self:
+        """From what is in the files of a folder, by their names; `where` is for messages."""
         try:
-            description = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+            description = json.loads(content("tokenizer.json").decode("utf-8"))
             languages = description.pop("languages")
-            config = TokenizerConfig.read(description, where=str(folder / "tokenizer.json"))
+            if not isinstance(languages, list) or not all(isinstance(language, str) for language in languages):
+                raise TypeError(f"languages is {languages!r}; a list of codes is wanted")
+            config = TokenizerConfig.read(description, where=f"{where}/tokenizer.json")
             sides = ("joint",) if config.joint else ("source", "target")
-            return cls(config, languages, {side: (folder / f"{side}.model").read_bytes() for side in sides})
-        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-            raise ModelFolderError(f"no tokenizer can be read from {folder}: {error}") from error
+            return cls(config, languages, {side: content(f"{side}.model") for side in sides})
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+            raise ModelFolderError(f"no tokenizer can be read from {where}: {error}") from error
 
     @cache  # noqa: B019 - a tokenizer lives as long as what uses it
     def _cutter(self, side: Side, alpha: float) -> Cutter:
-        processor = self._source if side == "source" else self._target
-        return (UnigramCutter if self.config.algorithm == "unigram" else BpeCutter)(processor, alpha)
+        return (UnigramCutter if self.config.algorithm == "unigram" else BpeCutter)(self._side(side), alpha)
+
+    def _side(self, side: Side) -> sentencepiece.SentencePieceProcessor:
+        return self._source if side == "source" else self._target
 
     def _normalized(self, texts: Sequence[str]) -> list[str]:
         return [self.normalize(text).text for text in texts]

@@ -279,7 +279,7 @@ def test_weights_that_float16_cannot_hold_are_refused_when_written(
 
 def test_weights_of_another_shape_are_refused(folder: Path, weights: Arrays) -> None:
     """Config and weights have to be of one run, and the message says which weights are not."""
-    (folder / "model.safetensors").write_bytes(save({"output.bias": np.zeros(3), "other": np.zeros(1)}))
+    (folder / "model.safetensors").write_bytes(save({"output.bias": np.zeros(3, np.float32), "other": np.zeros(1, np.float32)}))
     write_sums(folder)
 
     with pytest.raises(ModelFolderError) as caught:
@@ -287,6 +287,56 @@ def test_weights_of_another_shape_are_refused(folder: Path, weights: Arrays) -> 
 
     assert "unknown ['other'], of another shape ['output.bias']" in str(caught.value)
     assert all(name in str(caught.value) for name in weights)
+
+
+@pytest.mark.parametrize("type_name", ["BF16", "I64", "F64"])
+def test_weights_of_another_type_are_refused(folder: Path, weights: Arrays, type_name: str) -> None:
+    """What NumPy does not know, what would lose its digits, and what float32 cannot hold."""
+    header = {name: {"dtype": type_name, "shape": weight.shape} for name, weight in weights.items()}
+    size, at = {"BF16": 2, "I64": 8, "F64": 8}[type_name], 0
+    for name, weight in weights.items():
+        header[name]["data_offsets"] = (at, at + weight.size * size)
+        at += weight.size * size
+    text = json.dumps(header).encode()
+    (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(at))
+    write_sums(folder)
+
+    assert refusal(folder).endswith("this version reads float16 and float32")
+
+
+def test_a_tokenizer_of_another_size_is_refused(folder: Path, weights: Arrays, description: Description) -> None:
+    """It would ask the network for pieces that it does not have, or not know those that it gives."""
+    sizes = {"source_vocabulary": 301, "target_vocabulary": 301}
+    larger = description.model_copy(update={"model": description.model.model_copy(update=sizes)})
+    save_model_folder(folder, larger, ModelFolder.load(folder).tokenizer, weights, "# Larger\n")
+
+    assert refusal(folder).endswith("and the network 301 and 301; both must come from the same run")
+
+
+def test_a_direction_that_the_tokenizer_has_no_tag_for_is_refused(folder: Path) -> None:
+    """Every request for it would fail."""
+    change_description(folder, directions=[["en", "xx"]])
+
+    assert "to translate to xx, which its tokenizer has no tag for" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000, "circle"])
+def test_names_that_no_file_can_have_are_refused(folder: Path, name: str) -> None:
+    """And links that lead to themselves."""
+    (folder / "circle").symlink_to("circle")
+    with (folder / "SHA256SUMS").open("a") as sums:
+        sums.write(f"{'0' * 64}  {name}\n")
+
+    assert refusal(folder) == f"{folder} lacks {name}; get the model folder again"
+
+
+@pytest.mark.parametrize("languages", ['"de"', "[1]", "null", "[" * 100_000])
+def test_a_tokenizer_of_no_languages_is_refused(folder: Path, languages: str) -> None:
+    """Also one whose JSON is nested deeper than it can be read."""
+    (folder / "tokenizer/tokenizer.json").write_text(f'{{"languages": {languages}}}')
+    write_sums(folder)
+
+    assert refusal(folder).startswith(f"no tokenizer can be read from {folder / 'tokenizer'}: ")
 
 
 def test_a_folder_can_be_written_over(

@@ -1,5 +1,8 @@
 """The compiled kernels, each build that this processor runs, against NumPy and torch."""
 
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -68,10 +71,26 @@ def test_functions_of_products(build: str, function: kernels.Function) -> None:
     """tanh, and e²ˣ that stays finite and above zero."""
     x = np.array([[-100.0, -3.0, -1e-4, 0.0, 0.5, 9.0, 100.0]], np.float32).T
     found = product(kernels.pack(np.ones((1, 1), np.float32), None, "fp32"), x, function)
-    expected = np.tanh(x) if function == "tanh" else np.exp(2 * np.clip(x, -22, 22))
+    expected = np.tanh(x) if function == "tanh" else np.exp(2 * np.clip(x, -43, 43))
 
-    assert np.allclose(found, expected, rtol=1e-5, atol=1e-7)
+    assert np.allclose(found, expected, rtol=1e-5, atol=1e-7 if function == "tanh" else 0)
     assert (np.isfinite(found) & (found > 0)).all() or function == "tanh"
+
+
+def test_inputs_of_another_width_are_refused() -> None:
+    """The kernel would read beyond their end."""
+    weights = kernels.pack(np.eye(5, dtype=np.float32), None, "fp32")
+
+    with pytest.raises(ValueError, match="the inputs have 4 features; the weights want 5"):
+        product(weights, np.zeros((1, 4), np.float32))
+
+
+def test_other_types_and_no_rows_at_all_are_taken() -> None:
+    """Doubles become floats on the way."""
+    weights = kernels.pack(np.eye(5, dtype=np.float32), None, "fp32")
+
+    assert np.array_equal(product(weights, np.eye(5)), np.eye(5))
+    assert product(weights, np.zeros((0, 5))).shape == (0, 5)
 
 
 @pytest.mark.parametrize("options", [{}, {"gate_norm": True}, {"layer_norm": True, "residual": True}], ids=str)
@@ -110,6 +129,26 @@ def test_the_best_build_that_the_processor_runs(flags: set[str], best: str, monk
     monkeypatch.setattr(builds, "load", lambda name: name)
 
     assert builds.library.__wrapped__() == best
+
+
+@pytest.mark.parametrize(
+    ("content", "sources", "message"),
+    [
+        (b"\x7fELF of other sources", "int width(void) { return 3; }", "compiled from other sources"),
+        (b"", None, "cannot be loaded"),
+    ],
+)
+def test_a_build_that_does_not_fit_is_left_out(
+    content: bytes, sources: str | None, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of older sources would not fail but write where it should not; one that is damaged must not end all."""
+    (tmp_path / f"native_base{EXTENSION_SUFFIXES[0]}").write_bytes(content)
+    if sources:
+        (tmp_path / "native.c").write_text(sources)
+    monkeypatch.setattr(builds, "_FOLDER", tmp_path)
+
+    with pytest.warns(UserWarning, match=message):
+        assert builds.load("native_base") is None
 
 
 def test_without_a_build_there_is_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
