@@ -210,7 +210,8 @@ class SearchConfig(Config):
     @model_validator(mode="after")
     def _fit(self) -> Self:
         if self.n_best > self.width:
-            raise ValueError(f"n_best is {self.n_best}, but {self.method} search keeps {self.width}; raise beam_size")
+            more = "raise beam_size" if self.method == "beam" else "choose the method beam or sample"
+            raise ValueError(f"n_best is {self.n_best}, but {self.method} search keeps {self.width}; {more}")
         if self.min_length > self.max_length:
             raise ValueError(f"min_length is {self.min_length}, above max_length, which is {self.max_length}")
         if self.max_length_ratio is not None and self.min_length_ratio > self.max_length_ratio:

@@ -51,8 +51,8 @@ class ModelFolder:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a folder. Raises `ModelFolderError` when a file is missing or altered, when weights, config and tokenizer
-        do not fit each other, or a weight is not finite."""
+        """Read a folder. Raises `ModelFolderError` when a file is missing or altered, when weights, config and
+        tokenizer do not fit each other, or a weight is not finite."""
         # What is parsed is what was summed, also where the folder is written anew meanwhile.
         sums, content = _verify(path)
         description = _read_description(content["config.json"], path / "config.json")
@@ -168,8 +168,10 @@ def _check_tokenizer(tokenizer: Tokenizer, description: Description, path: Path)
         )
     unknown = sorted({target for _, target in description.directions}.difference(tokenizer.languages))
     if unknown:
-        known = ", ".join(tokenizer.languages)
-        raise ModelFolderError(f"{path} is to translate to {unknown[0]}, which its tokenizer has no tag for; it has {known}")
+        raise ModelFolderError(
+            f"{path} is to translate to {unknown[0]}, which its tokenizer has no tag for; "
+            f"it has {', '.join(tokenizer.languages)}"
+        )
 
 
 def _read_description(content: bytes, path: Path) -> Description:

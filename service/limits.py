@@ -60,11 +60,10 @@ def check_pairs(pairs: Sequence[tuple[str, str]], tokenizer: Tokenizer, target: 
 
 
 def check_search(search: SearchConfig, settings: Settings) -> None:
-    """Refuse a wider beam than the settings allow."""
+    """Refuse a wider search than the settings allow: a larger beam, or more samples."""
     if search.width > settings.max_beam_size:
-        raise InputError(
-            f"search.beam_size is {search.width}; choose 1 to {settings.max_beam_size}", "search.beam_size"
-        )
+        field = "search.n_best" if search.method == "sample" else "search.beam_size"
+        raise InputError(f"{field} is {search.width}; choose 1 to {settings.max_beam_size}", field)
 
 
 def check_size(hypotheses: Sequence[TextHypothesis], wanted: Wanted) -> None:

@@ -49,16 +49,20 @@ def _loaded(file: Path) -> CDLL | None:
     # As `setup.py` works it out for what it compiles.
     made_of = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     if sources and made_of.encode() not in file.read_bytes():
-        warnings.warn(f"{file} was compiled from other sources and is left out; install the project again", stacklevel=2)
+        _warn(f"{file} was compiled from other sources and is left out")
         return None
     try:
         loaded = CDLL(str(file))
         for function, arguments in ARGUMENTS.items():
             getattr(loaded, function).argtypes, getattr(loaded, function).restype = arguments, None
     except (OSError, AttributeError) as error:
-        warnings.warn(f"{file} cannot be loaded and is left out; install the project again ({error})", stacklevel=2)
+        _warn(f"{file} cannot be loaded and is left out ({error})")
         return None
     return loaded
+
+
+def _warn(what: str) -> None:
+    warnings.warn(f"{what}: install the project again", stacklevel=2)
 
 
 @cache

@@ -62,7 +62,7 @@ def pack(weight: Floats, bias: Floats | None, precision: Precision, largest: flo
 
 
 def gate_order(hidden_size: int) -> Integers:
-    """Where each output of a product that gives gates comes from among gates (4H,) in the order of torch; -1 for padding.
+    """Where each output of a product for gates comes from among gates (4H,) in the order of torch; -1 for padding.
 
     Groups of a vector each of input gate, forget gate, output gate and candidate, for the same units.
     """

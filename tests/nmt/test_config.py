@@ -165,7 +165,10 @@ def test_more_hypotheses_than_the_beam_holds_are_refused() -> None:
 
 def test_greedy_search_has_one_hypothesis_whatever_the_beam() -> None:
     """A beam size that greedy search does not use does not count."""
-    assert "n_best is 2, but greedy search keeps 1" in refusal(SearchConfig, method="greedy", beam_size=4, n_best=2)
+    assert (
+        refusal(SearchConfig, method="greedy", beam_size=4, n_best=2)
+        == "here.toml: n_best is 2, but greedy search keeps 1; choose the method beam or sample"
+    )
 
 
 @pytest.mark.parametrize(("method", "width"), [("greedy", 1), ("beam", 4), ("sample", 1)])

@@ -279,7 +279,8 @@ def test_weights_that_float16_cannot_hold_are_refused_when_written(
 
 def test_weights_of_another_shape_are_refused(folder: Path, weights: Arrays) -> None:
     """Config and weights have to be of one run, and the message says which weights are not."""
-    (folder / "model.safetensors").write_bytes(save({"output.bias": np.zeros(3, np.float32), "other": np.zeros(1, np.float32)}))
+    wrong = {"output.bias": np.zeros(3, np.float32), "other": np.zeros(1, np.float32)}
+    (folder / "model.safetensors").write_bytes(save(wrong))
     write_sums(folder)
 
     with pytest.raises(ModelFolderError) as caught:

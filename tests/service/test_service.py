@@ -278,6 +278,7 @@ BAD = [
     ({"search": {"beam_size": 11}}, 422, "search.beam_size is 11; choose 1 to 10"),
     ({"search": {"beam_size": 0}}, 422, "search.beam_size: Input should be greater than or equal to 1, got 0"),
     ({"search": {"n_best": 6}}, 422, "n_best is 6, but beam search keeps 5"),
+    ({"search": {"n_best": 11, "method": "sample"}}, 422, "search.n_best is 11; choose 1 to 10"),
     ({"search": {"min_length": 9, "max_length": 8}}, 422, "min_length is 9, above max_length, which is 8"),
     ({"search": {"beams": 3}}, 422, "search.beams: unknown field; /docs lists those that exist"),
     ({"references": ["a", "b"]}, 422, "references has 2 entries for 1 texts; one each is wanted; several references"),
