@@ -14,9 +14,12 @@ from nmt.text.tokenizer import Span
 Level = Literal["words", "pieces", "characters"]
 
 _WORDS = regex.compile(
-    r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]\p{M}*"  # scripts without spaces: a character is a word
-    r"|[\w\p{M}]+(?:[.,'’\-\u200c\u200d][\w\p{M}]+)*"  # letters, digits, marks; a sign inside: don't, 3.50, U-Bahn
-    r"|[^\w\s](?:[\p{M}\u200d]|(?<=\u200d)[^\w\s])*"  # a sign, or an emoji made of several
+    r"\p{RI}{2}"  # a flag
+    r"|[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]\p{M}*"  # scripts without spaces: a character is a word
+    # Letters, digits, marks; inside also a sign, as in don't, 3.50 and U-Bahn, and what cannot be seen.
+    r"|[\w\p{M}]+(?:(?:[.,'’\-\u200c\u200d]|[\u00ad\u200b\ufeff]+)[\w\p{M}]+)*"
+    # A sign that can be seen, or an emoji made of several.
+    r"|[^\w\s\p{Cc}\u00ad\u200b\ufeff](?:[\p{M}\p{Emoji_Modifier}\u200d]|(?<=\u200d)[^\w\s])*"
 )
 _CHARACTERS = regex.compile(r"(?!\s)\X")  # with their marks and joiners, as a reader counts them
 _LEAST_LOOKED_AT = 0.1  # a source unit that hardly got any weight must not draw links by its rarity

@@ -3,7 +3,7 @@
 import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from itertools import islice
@@ -18,6 +18,7 @@ from nmt.errors import InputError
 from nmt.runtime.ensemble import Mixing
 from nmt.runtime.precision import Wanted
 from nmt.runtime.threads import an_engine_a_core
+from nmt.text.normalize import is_blank
 from nmt.translation import TextHypothesis, Translation
 from nmt.translator import AUTO, Translator
 
@@ -63,9 +64,12 @@ def translate(
 ) -> None:
     """Translate standard input, line by line, to standard output.
 
-    A line in, a line out; an empty line stays empty. With --n-best N, N lines `number ||| text ||| score` a line.
-    With --alignments pharaoh, a tab and the links follow; with json, each line is an object with all there is. With
-    --min-confidence, standard error says which lines have a sentence with less.
+    A line in, a line out; an empty line stays empty. With --n-best N, N lines `number ||| text ||| score` a line, the
+    number from 0. With --alignments pharaoh, a tab and the links follow; with json, each line is an object with all
+    there is. With --min-confidence, standard error says which lines have a sentence with less.
+
+    A line that a setting does not fit, such as a prefix longer than max_length, stays empty; standard error says why,
+    and the status is 2.
     """
     values = {
         "beam_size": beam_size,
@@ -77,14 +81,38 @@ def translate(
     search = read_search(values, set_)
     engines = an_engine_a_core()
     translator = Translator.load(*model or (), precision=precision, mixing=mixing)
+    refused = False
     for first, lines in _chunks(_stdin()):
-        wanted = [line for line in lines if line.strip()]
-        done = iter(translator.translate(wanted, target, source, search, engines))
+        wanted = [line for line in lines if not is_blank(line)]
+        done = iter(_each(lambda own: translator.translate(own, target, source, search, engines), wanted))
         for number, line in enumerate(lines, start=first):
-            translation = next(done) if line.strip() else None
+            translation = None if is_blank(line) else next(done)
+            if isinstance(translation, InputError):
+                print(f"line {number + 1}: {translation}", file=sys.stderr, flush=True)
+                translation, refused = None, True
             _write(number, translation, search, alignments, level)
             if translation and "low_confidence" in translation.hypotheses[0].warnings(min_confidence):
                 _warn(number, translation.hypotheses[0])
+    if refused:
+        raise typer.Exit(2)
+
+
+def _each(translate: Callable[[list[str]], list[Translation]], texts: list[str]) -> list[Translation | InputError]:
+    """The translation of each text, or why it has none. Raises what is wrong with all of them."""
+    try:
+        return [*translate(texts)]
+    except InputError as error:
+        if len(texts) == 1:
+            raise
+        half, found = len(texts) // 2, list[Translation | InputError]()
+        for own in (texts[:half], texts[half:]):
+            try:
+                found += _each(translate, own)
+            except InputError as refusal:
+                found += [refusal] * len(own)
+        if all(isinstance(one, InputError) for one in found):
+            raise error
+        return found
 
 
 def read_search(values: dict[str, Any], changes: Sequence[str] | None) -> SearchConfig:
@@ -102,12 +130,13 @@ def score(
     json_: Annotated[bool, typer.Option("--json", help="Print all there is, an object a line.")] = False,
     alternatives: Annotated[int, typer.Option(min=1, help="With --json: likeliest pieces at each place.")] = 5,
     level: LevelOption = "words",
+    precision: PrecisionOption = "auto",
 ) -> None:
     """Score given translations: lines `source TAB translation` in, lines `log-probability TAB score` out.
 
     With --json, also alignment, quality, the probability of each piece and what the model would have written instead.
     """
-    translator = Translator.load(*model or (), mixing=mixing)
+    translator = Translator.load(*model or (), precision=precision, mixing=mixing)
     for first, lines in _chunks(_stdin()):
         pairs = [_pair(number, line) for number, line in enumerate(lines, start=first)]
         for number, hypothesis in enumerate(translator.score(pairs, target, source), start=first):
@@ -126,9 +155,29 @@ def hypothesis_json(hypothesis: TextHypothesis, level: Level) -> dict[str, Any]:
         "log_prob": hypothesis.log_prob,
         "score": hypothesis.score,
         "alignment": alignment_json(hypothesis, level),
-        "quality": asdict(hypothesis.quality),
+        "quality": _quality_json(hypothesis),
         "terms": [asdict(term) for term in hypothesis.terms],
         "words": [{**asdict(word), "confidence": round(value, 4)} for word, value in words],
+    }
+
+
+def _quality_json(hypothesis: TextHypothesis) -> dict[str, Any]:
+    """As the API gives it."""
+    quality, source = hypothesis.quality, hypothesis.source_words
+    sentences = [
+        {
+            "start": part.target_start,
+            "end": part.target_start + len(part.target.text),
+            "confidence": round(part.confidence, 4),
+        }
+        for part in hypothesis.parts
+    ]
+    return {
+        **asdict(quality),
+        "uncovered": [asdict(source[number]) for number in quality.uncovered],
+        "over_covered": [asdict(source[number]) for number in quality.over_covered],
+        "sentences": sentences,
+        "warnings": hypothesis.warnings(),
     }
 
 
@@ -172,7 +221,7 @@ def _chunks(file: TextIO) -> Iterator[tuple[int, list[str]]]:
 
 def _pair(number: int, line: str) -> tuple[str, str]:
     text, tab, translation = line.partition("\t")
-    if not tab or not text.strip() or not translation.strip():
+    if not tab or is_blank(text) or is_blank(translation):
         raise InputError(f"line {number + 1} is {line[:60]!r}; wanted: source, a tab, translation")
     return text, translation
 

@@ -7,7 +7,7 @@ import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -31,7 +31,10 @@ class Config(BaseModel):
 def describe(error: ValidationError, config: type[BaseModel]) -> str:
     """One line a problem: which key, what is wrong with it, what was given, and which keys exist."""
     lines = []
-    for problem in error.errors():
+    problems = error.errors()
+    for problem in problems:
+        if problem["type"] == "too_short" and any(_is_within(other["loc"], problem["loc"]) for other in problems):
+            continue  # those that do not fit were not counted
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             lines.append(f"unknown key {key!r}; known here: {', '.join(_known_keys(config, problem['loc']))}")
@@ -48,10 +51,19 @@ def _known_keys(config: type[BaseModel], location: tuple[int | str, ...]) -> lis
     """The keys of the settings class that `location` leads into."""
     for part in location[:-1]:
         field = config.model_fields.get(str(part))
-        inner = field.annotation if field else None
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            config = inner
+        config = (_settings_in(field.annotation) if field else None) or config
     return sorted(config.model_fields)
+
+
+def _settings_in(annotation: Any) -> type[BaseModel] | None:
+    """The settings class that a type is, or holds, as a tuple of them does."""
+    if isinstance(annotation, type) and not get_args(annotation) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_settings_in, get_args(annotation))), None)
+
+
+def _is_within(inner: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
 def read_toml(path: Path, what: str, changes: Sequence[str] = ()) -> dict[str, Any]:
@@ -256,5 +268,5 @@ class SearchConfig(Config):
         """The shortest and the longest translation of a source with that many pieces; the longest has precedence."""
         longest = self.max_length
         if self.max_length_ratio is not None:
-            longest = min(longest, max(1, math.ceil(self.max_length_ratio * source_pieces)))
-        return min(longest, max(self.min_length, math.floor(self.min_length_ratio * source_pieces))), longest
+            longest = min(longest, max(1, math.ceil(round(self.max_length_ratio * source_pieces, 9))))
+        return min(longest, max(self.min_length, math.floor(round(self.min_length_ratio * source_pieces, 9)))), longest

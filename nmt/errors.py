@@ -55,6 +55,14 @@ class DataError(NmtError):
     """A corpus or a test file cannot be read as what it claims to be."""
 
 
+class VocabularyTooLarge(DataError):
+    """A text does not give so many pieces; `largest` is how many it gives."""
+
+    def __init__(self, message: str, largest: int) -> None:
+        super().__init__(message)
+        self.largest = largest
+
+
 class ModelFolderError(NmtError):
     """A model folder is incomplete, altered, or of a format that this version does not read."""
 

@@ -35,7 +35,7 @@ def find_terms(sentence: NormalizedText, glossary: Mapping[str, str]) -> list[Te
     """
     found: list[Term] = []
     for source in sorted(glossary, key=lambda term: (-len(term), term)):
-        for start, end in occurrences(source, sentence.text, capital=True):
+        for start, end in occurrences(source, sentence.text):
             own = Term(source, glossary[source], *sentence.original_span(start, end))
             if all(own.end <= other.start or other.end <= own.start for other in found):
                 found.append(own)
@@ -48,7 +48,7 @@ def place_terms(terms: Sequence[Term], source: Pieces, target: Pieces, weights: 
     for term in terms:
         own = Unit(source.text[term.start : term.end], term.start, term.end)
         looked = weights @ overlaps(source.spans, [own])
-        spans = occurrences(term.target, target.text, capital=True)
+        spans = occurrences(term.target, target.text)
         options = [Unit(target.text[start:end], start, end) for start, end in spans]
         shares = (overlaps(target.spans, options).T @ looked).ravel()
         if options:

@@ -117,7 +117,11 @@ def _verify(path: Path) -> tuple[str, dict[str, bytes]]:
         lines = (line.split("  ", 1) for line in content.decode("utf-8").splitlines())
         listed = {name: checksum for checksum, name in lines}
     except OSError as error:
-        raise ModelFolderError(f"{path} has no {_SUMS}: it is no model folder, or was not written whole") from error
+        inside = path / "model"  # of a run
+        hint = f"; did you mean {inside}?" if (inside / _SUMS).is_file() else ""
+        raise ModelFolderError(
+            f"{path} has no {_SUMS}: it is no model folder, or was not written whole{hint}"
+        ) from error
     except ValueError as error:
         raise ModelFolderError(f"{path / _SUMS} is damaged; get the model folder again") from error
     vocabularies = (f"{_TOKENIZER}/{file.name}" for file in (path / _TOKENIZER).glob("*.model"))

@@ -13,7 +13,7 @@ from nmt.search.control import Control, total
 from nmt.search.guides import Guide
 from nmt.text.sentences import Sentence
 from nmt.text.symbols import occurrences
-from nmt.text.tokenizer import Pieces
+from nmt.text.tokenizer import Pieces, Tokenizer
 
 
 def steered(
@@ -21,13 +21,14 @@ def steered(
     sentences: Sequence[Sentence],
     sources: Sequence[Pieces],
     wanted: Sequence[AttentionControl],
+    tokenizer: Tokenizer,
 ) -> list[Guide]:
     """The guides of a text's sentences, with controls of their attention.
 
     Raises `InputError` for places where the text has no words, and where nothing of a sentence would be left to see.
     """
     parts = list(zip(sentences, sources, strict=True))
-    found = [[_control(own, *part) for part in parts] for own in wanted]
+    found = [[_control(own, *part, tokenizer) for part in parts] for own in wanted]
     for number, own in enumerate(wanted):
         if not own.words and not any(found[number]):
             raise InputError(
@@ -40,12 +41,14 @@ def steered(
     return [replace(guide, controls=own) if own else guide for guide, own in zip(guides, steering, strict=True)]
 
 
-def _control(wanted: AttentionControl, sentence: Sentence, source: Pieces) -> Control | None:
-    """None where the sentence has nothing of it."""
+def _control(wanted: AttentionControl, sentence: Sentence, source: Pieces, tokenizer: Tokenizer) -> Control | None:
+    """None where the sentence has nothing of it. Words are looked for in the model's own form, as terms are."""
     if wanted.start is not None and wanted.end is not None:
         spans = [(wanted.start - sentence.start, wanted.end - sentence.start)]
     else:
-        spans = occurrences(wanted.words, sentence.text, capital=True)
+        text = tokenizer.normalize(sentence.text)
+        found = occurrences(tokenizer.normalize(wanted.words).text, text.text)
+        spans = [text.original_span(start, end) for start, end in found]
     units = [Unit(sentence.text, max(0, start), min(end, len(sentence.text))) for start, end in spans]
     inside = overlaps(source.spans, units).any(axis=1)
     if not inside.any():

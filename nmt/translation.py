@@ -65,7 +65,8 @@ class SentencePart:
 class TextHypothesis:
     """One way to translate a text. All offsets are code points in the whole source text and in `text`.
 
-    log_prob is the sum over the sentences, `score` the mean of their scores, each weighed by its length in pieces.
+    log_prob is the sum over the sentences, `score` the mean of their scores, each weighed by the pieces of its source:
+    so the first hypothesis has the best one, as it has of each sentence.
     """
 
     text: str
@@ -83,9 +84,10 @@ class TextHypothesis:
 
     @property
     def score(self) -> float:
-        """What the hypothesis was ranked by; for several sentences, the mean a piece."""
-        total = sum(part.hypothesis.score * len(part.hypothesis.pieces) for part in self.parts)
-        return total / max(1, self.length)
+        """What the hypothesis was ranked by; for several sentences, the mean."""
+        weights = [len(part.source) for part in self.parts]
+        total = sum(part.hypothesis.score * weight for part, weight in zip(self.parts, weights, strict=True))
+        return total / max(1, sum(weights))
 
     def alignment(self, level: Level = "words") -> Alignment:
         """Which source words, pieces or characters each target word, piece or character came from.

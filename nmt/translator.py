@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
+from nmt.arrays import Arrays
 from nmt.config import SearchConfig
 from nmt.errors import InputError, ModelFolderError, UnknownLanguage
 from nmt.guidance import Guidance
@@ -20,6 +22,8 @@ from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import final_score
 from nmt.steering import steered
 from nmt.text import languages, sentences
+from nmt.text.normalize import is_blank
+from nmt.text.sentences import Sentence
 from nmt.text.tokenizer import Pieces, Tokenizer
 from nmt.translation import Job, SentencePart, TextHypothesis, Translation
 
@@ -67,7 +71,7 @@ class Translator:
     ) -> Self:
         """From model folders that are in memory already. Raises `ModelFolderError` when they do not fit together."""
         directions = _common_directions(folders)
-        steppers = [new_stepper(folder.description.model, folder.weights, precision) for folder in folders]
+        steppers = [new_stepper(folder.description.model, _speakable(folder), precision) for folder in folders]
         return cls(steppers, folders[0].tokenizer, directions, mixing)
 
     def new_engine(self) -> Engine[Any]:
@@ -83,6 +87,8 @@ class Translator:
         engines: int = 1,
     ) -> list[Translation]:
         """Translate texts of any length; they are decoded together, and do not influence each other."""
+        if isinstance(texts, str):
+            raise InputError("texts is a single text, and would be translated letter by letter; give a list", "text")
         search = search or SearchConfig()
         jobs = [self.plan(text, source, target, search) for text in texts]
         sources = [pieces.ids for job in jobs for pieces in job.sources]
@@ -106,7 +112,7 @@ class Translator:
         encoded = [self.tokenizer.encode_source(sentence.text, target) for sentence in found]
         terms = self._guidance.terms(encoded, search.glossary)
         guides = self._guidance.guides(encoded, terms, search)
-        guides = steered(guides, found, encoded, search.attention)
+        guides = steered(guides, found, encoded, search.attention, self.tokenizer)
         return Job(text, source, target, detected, found, encoded, terms, guides)
 
     def assemble(self, job: Job, found: Sequence[Sequence[Hypothesis]], search: SearchConfig) -> Translation:
@@ -128,20 +134,24 @@ class Translator:
         return Translation(job.text, job.source, job.target, job.detected_source, hypotheses)
 
     def score(self, pairs: Sequence[tuple[str, str]], target: str, source: str) -> list[TextHypothesis]:
-        """What the model thinks of given translations: pairs of source text and translation, each as one sentence.
+        """What the model thinks of given translations: pairs of source text and translation.
 
-        `alternatives` says what it would have written instead.
+        Sentence by sentence, as `translate` would have found them, where both have as many; else as one sentence.
+        `alternatives` says what the model would have written instead.
         """
         self._check(source, target)
         for text, translation in pairs:
             _check_text(text, "text")
             _check_text(translation, "translation")
-        encoded = [self.tokenizer.encode_source(text, target) for text, _ in pairs]
-        wanted = [self.tokenizer.encode_target(translation) for _, translation in pairs]
-        forced = score_forced(self._stepper, [p.ids for p in encoded], [p.ids for p in wanted])
+        parts = [_paired(text, translation, source, target) for text, translation in pairs]
+        sentence_pairs = list(chain(*parts))
+        sources = [self.tokenizer.encode_source(own.text, target) for own, _ in sentence_pairs]
+        targets = [self.tokenizer.encode_target(own.text) for _, own in sentence_pairs]
+        forced = score_forced(self._stepper, [own.ids for own in sources], [own.ids for own in targets])
+        done = map(_forced_part, sentence_pairs, sources, targets, forced)
         return [
-            TextHypothesis(target_pieces.text, (_forced_part(source_pieces, target_pieces, result),))
-            for source_pieces, target_pieces, result in zip(encoded, wanted, forced, strict=True)
+            TextHypothesis(translation, tuple(islice(done, len(own))))
+            for (_, translation), own in zip(pairs, parts, strict=True)
         ]
 
     def alternatives(self, hypothesis: TextHypothesis, count: int) -> list[list[tuple[str, float]]]:
@@ -207,16 +217,33 @@ def _common_directions(folders: Sequence[ModelFolder]) -> list[Direction]:
 
 def _check_text(text: str, field: str) -> None:
     """Refuse what has nothing to translate, and what no UTF-8 reply could hold."""
-    if not text.strip():
-        raise InputError(f"{field} is empty; send at least one character that is not white space", field)
+    if is_blank(text):
+        raise InputError(f"{field} is empty; send at least one character that can be seen", field)
     surrogate = _SURROGATE.search(text)
     if surrogate:
         raise InputError(f"{field} has half a surrogate pair at {surrogate.start()}; send valid Unicode", field)
 
 
-def _forced_part(source: Pieces, target: Pieces, forced: ForcedScore) -> SentencePart:
+def _speakable(folder: ModelFolder) -> Arrays:
+    """The weights, such that no control character is ever said: in no text is one, and a line break would make two
+    lines of a translation."""
+    bias = folder.weights["output.bias"].astype(np.float32)
+    bias[folder.tokenizer.control_pieces] = -np.inf
+    return folder.weights | {"output.bias": bias}
+
+
+def _paired(text: str, translation: str, source: str, target: str) -> list[tuple[Sentence, Sentence]]:
+    """The sentences of both, if they are as many, or each text as one."""
+    found = sentences.split(text, source), sentences.split(translation, target)
+    if len(found[0]) != len(found[1]):
+        found = [Sentence(text, 0, len(text))], [Sentence(translation, 0, len(translation))]
+    return list(zip(*found, strict=True))
+
+
+def _forced_part(place: tuple[Sentence, Sentence], source: Pieces, target: Pieces, forced: ForcedScore) -> SentencePart:
     score = final_score(forced.log_probs, forced.weights, SearchConfig())
-    return SentencePart(source, target, Hypothesis(target.ids, forced.log_probs, forced.weights, score), 0, 0)
+    hypothesis = Hypothesis(target.ids, forced.log_probs, forced.weights, score)
+    return SentencePart(source, target, hypothesis, place[0].start, place[1].start)
 
 
 def default_model() -> Path:

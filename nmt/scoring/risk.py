@@ -13,7 +13,8 @@ Utility = Literal["chrf", "bleu"]
 
 
 def by_expected_utility(texts: Sequence[str], weights: Sequence[float], utility: Utility) -> list[int]:
-    """The candidates in the order of Σ over the others of weight · utility(candidate, other), best first.
+    """The candidates in the order of Σ over all, each itself among them, of weight · utility(candidate, other), best
+    first.
 
     Minimum-Bayes-risk decoding (Kumar & Byrne 2004; with samples, which weigh the same, Eikema & Aziz 2020). The
     utility is sacreBLEU's of one sentence: chrF2, or BLEU with effective order. Of equals, the first stays first.

@@ -132,7 +132,8 @@ def likeliest(shares: Floats, top_k: Integers, top_p: Floats) -> Flags:
     most = np.where(top_k > 0, top_k, shares.shape[-1])[:, None, None]
     inside = np.where(np.arange(shares.shape[-1]) < most, ordered, 0).astype(np.float64)
     mass = inside.cumsum(axis=-1)
-    count = (mass - inside < top_p[:, None, None] * mass[..., -1:]).sum(axis=-1, keepdims=True)
+    # The first stays, also where top_p is 0 in this precision.
+    count = np.maximum(1, (mass - inside < top_p[:, None, None] * mass[..., -1:]).sum(axis=-1, keepdims=True))
     least = np.take_along_axis(ordered, count - 1, -1)
     more, equal = shares > least, shares == least
     place = equal.astype(np.int32).cumsum(axis=-1, dtype=np.int32)

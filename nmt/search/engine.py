@@ -178,6 +178,8 @@ class Engine(Generic[State]):
             own = frames[sentence.first_frame - self._dropped_frames :]
             rows = np.flatnonzero(ended[place])
             sentence.finished += trace(own, sentence.ticket, rows, len(sentence.source), sentence.config)
+            if sentence.config.diversity_groups > 1:  # which do not know of each other's ends
+                sentence.finished = list({tuple(one.pieces): one for one in sentence.finished}.values())
 
     def _release(self, pool: Pool[State]) -> list[Finished]:
         """Let the sentences go whose search is over."""

@@ -54,6 +54,26 @@ def normalize(text: str, form: Form = "nfc") -> NormalizedText:
     return NormalizedText("".join(characters), spans)
 
 
+def visible_span(text: str, start: int = 0, end: int | None = None) -> tuple[int, int]:
+    """`[start, end)` of a text without what `normalize` takes off its ends; an empty span where nothing can be seen."""
+    end = len(text) if end is None else end
+    while start < end and _is_invisible(text[start]):
+        start += 1
+    while start < end and _is_invisible(text[end - 1]):
+        end -= 1
+    return start, end
+
+
+def is_blank(text: str) -> bool:
+    """Whether there is nothing in it to translate."""
+    start, end = visible_span(text)
+    return start == end
+
+
+def _is_invisible(character: str) -> bool:
+    return character.isspace() or _is_dropped(character)
+
+
 def _is_normal(text: str, form: Form) -> bool:
     """Whether there is nothing to do: the common case, worth a look at C speed."""
     plain = text.isprintable() and "  " not in text and _META_SPACE not in text and text == text.strip()

@@ -3,8 +3,12 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate, takewhile
 
+import regex
 import sentencex
+
+from nmt.text.normalize import visible_span
 
 _LINES = re.compile(r"[^\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _LONGEST_SENTENCE = 400  # characters; the models are trained on sentences, and get lost in what is much longer
@@ -14,7 +18,7 @@ _WORD_END = re.compile(r".*\s", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence, and its place `[start, end)` in the text that it is from; no white space around it."""
+    """A sentence, and its place `[start, end)` in the text that it is from; begins and ends with what can be seen."""
 
     text: str
     start: int
@@ -22,14 +26,14 @@ class Sentence:
 
 
 def split(text: str, language: str) -> list[Sentence]:
-    """The sentences of a text, in order. What stands between them is white space, which `join` puts back."""
+    """The sentences of a text, in order. Between them nothing can be seen; `join` puts it back."""
     sentences = []
     for line in _LINES.finditer(text):
-        for start, end in _split_line(line.group(), language):
-            stripped = line.group()[start:end].strip()
-            if stripped:
-                at = line.start() + line.group().index(stripped, start)
-                sentences.append(Sentence(stripped, at, at + len(stripped)))
+        for span in _split_line(line.group(), language):
+            start, end = visible_span(line.group(), *span)
+            if start < end:
+                own = line.group()[start:end]
+                sentences.append(Sentence(own, line.start() + start, line.start() + end))
     return sentences
 
 
@@ -53,10 +57,16 @@ def _split_line(line: str, language: str) -> Iterator[tuple[int, int]]:
         while end - start > _LONGEST_SENTENCE:
             window = line[start : start + _LONGEST_SENTENCE]
             found = _CLAUSE_END.match(window) or _WORD_END.match(window)
-            cut = start + (found.end() if found else _LONGEST_SENTENCE)
+            cut = start + (found.end() if found else _character_end(line[start:end]))
             yield start, cut
             start = cut
         yield start, end
         start = end
     if start < len(line):
         yield start, len(line)
+
+
+def _character_end(text: str) -> int:
+    """Where the last character ends that fits, with its marks and joiners; one that is longer by itself is cut."""
+    ends = accumulate(len(own.group()) for own in regex.finditer(r"\X", text))
+    return max(takewhile(lambda end: end <= _LONGEST_SENTENCE, ends), default=_LONGEST_SENTENCE)

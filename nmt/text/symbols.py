@@ -23,10 +23,10 @@ def kind(symbol: str) -> int:
     return LETTER if symbol.isalnum() or unicodedata.category(symbol).startswith("M") else OTHER
 
 
-def occurrences(phrase: str, text: str, capital: bool = False) -> list[tuple[int, int]]:
-    """Where a phrase stands in a text as whole words; with `capital`, also with its first letter in upper case."""
+def occurrences(phrase: str, text: str) -> list[tuple[int, int]]:
+    """Where a phrase stands in a text as whole words, as it is or with its first letter in upper case."""
     found = []
-    for one in {phrase, phrase[:1].upper() + phrase[1:]} if capital else {phrase}:
+    for one in {phrase, phrase[:1].upper() + phrase[1:]} - {""}:
         start = text.find(one)
         while start >= 0:
             end = start + len(one)

@@ -14,7 +14,7 @@ import sentencepiece
 from pydantic import Field
 
 from nmt.config import Config
-from nmt.errors import DataError, ModelFolderError, UnknownLanguage
+from nmt.errors import DataError, ModelFolderError, UnknownLanguage, VocabularyTooLarge
 from nmt.text.normalize import Form, NormalizedText, normalize
 from nmt.text.resampling import BpeCutter, Cutter, UnigramCutter, resample
 from nmt.text.symbols import LONE_BYTE
@@ -158,6 +158,14 @@ class Tokenizer:
         """
         return [self._symbols(piece) for piece in range(self.target_vocabulary)]
 
+    @cached_property
+    def control_pieces(self) -> list[int]:
+        """Target pieces that are the byte of a control character, such as a line break: no normalized text has any."""
+        controls = {f"<0x{byte:02X}>" for byte in (*range(0x20), 0x7F)}
+        return [
+            i for i in range(self.target_vocabulary) if self._target.is_byte(i) and self.target_piece(i) in controls
+        ]
+
     def _symbols(self, piece: int) -> str:
         if self._target.is_byte(piece):
             return chr(ord(LONE_BYTE) + int(self.target_piece(piece)[1:-1], 16))
@@ -253,23 +261,25 @@ def _train(lines: list[str], languages: Sequence[str], config: TokenizerConfig) 
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise DataError(_too_large_or_small(str(error), config.vocabulary_size, len(lines))) from error
+        raise _too_large_or_small(str(error), config.vocabulary_size, len(lines)) from error
     return model.getvalue()
 
 
-def _too_large_or_small(said: str, size: int, lines: int) -> str:
+def _too_large_or_small(said: str, size: int, lines: int) -> DataError:
     """What SentencePiece says about a size that does not fit the text, for those who never heard of it."""
-    if largest := re.search(r"set it to a value <= (\d+)", said):
-        return (
-            f"vocabulary_size is {size:,}, but the text of {lines:,} lines gives at most {int(largest[1]):,} pieces; "
-            f"set vocabulary_size to {int(largest[1]):,} or less, or bring more text"
+    if found := re.search(r"set it to a value <= (\d+)", said):
+        largest = int(found[1])
+        return VocabularyTooLarge(
+            f"vocabulary_size is {size:,}, but the text of {lines:,} lines gives at most {largest:,} pieces; "
+            "set vocabulary_size to half as many, or bring more text",
+            largest,
         )
     if smallest := re.search(r"smaller than required_chars\. \d+ vs (\d+)", said):
-        return (
+        return DataError(
             f"vocabulary_size is {size:,}, but bytes, tags and the characters of the text alone are "
             f"{int(smallest[1]):,} pieces; set vocabulary_size to more than that"
         )
-    return f"no vocabulary of {size:,} pieces can be learned from {lines:,} lines; SentencePiece says: {said}"
+    return DataError(f"no {size:,} pieces can be learned from {lines:,} lines; SentencePiece says: {said}")
 
 
 def _processor(models: dict[str, bytes], side: str) -> sentencepiece.SentencePieceProcessor:

@@ -21,6 +21,8 @@ class Outer(Config):
 
     name: str
     inner: Inner = Inner()
+    parts: tuple[Inner, ...] = Field((), min_length=1)
+    spare: Inner | None = None
 
 
 SMALL = {"source_vocabulary": 11, "target_vocabulary": 11}
@@ -52,7 +54,20 @@ def test_settings_cannot_be_changed() -> None:
 
 def test_an_unknown_key_is_refused_with_those_that_are_known() -> None:
     """A slip of the pen is seen at once, beside what was meant."""
-    assert refusal(Outer, name="x", nmae="y") == "here.toml: unknown key 'nmae'; known here: inner, name"
+    assert refusal(Outer, name="x", nmae="y") == "here.toml: unknown key 'nmae'; known here: inner, name, parts, spare"
+
+
+@pytest.mark.parametrize(
+    ("values", "place"), [({"parts": [{}, {"hue": 1}]}, "parts.1.hue"), ({"spare": {"hue": 1}}, "spare.hue")]
+)
+def test_an_unknown_key_in_a_list_or_an_option(values: dict[str, Any], place: str) -> None:
+    """The keys listed are those of an entry, and nothing is said of how many entries are left."""
+    assert refusal(Outer, name="x", **values) == f"here.toml: unknown key '{place}'; known here: colour, size"
+
+
+def test_too_few_are_told() -> None:
+    """If that is what is wrong."""
+    assert refusal(Outer, name="x", parts=[]).startswith("here.toml: parts is []: ")
 
 
 def test_an_unknown_key_inside_is_refused_with_those_known_there() -> None:
@@ -83,7 +98,7 @@ def test_all_problems_are_told_at_once() -> None:
     assert message.startswith("here.toml: ")
     assert sorted(part.split(" is ")[0] for part in message.removeprefix("here.toml: ").split("; ")) == [
         "inner.size",
-        "known here: inner, name",
+        "known here: inner, name, parts, spare",
         "name",
         "unknown key 'nmae'",
     ]

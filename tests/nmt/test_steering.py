@@ -103,6 +103,14 @@ def test_a_span_is_that_of_the_text(translator: Translator) -> None:
     assert steered == ["nicht.", "Tom"]
 
 
+@pytest.mark.parametrize("text", ["Der Bär.", "Der Ba\u0308r.", "Der B\u00adär."])
+def test_words_are_found_in_whatever_form(translator: Translator, text: str) -> None:
+    """Composed or not, with or without what cannot be seen: as terms of a glossary are."""
+    config = SearchConfig.model_validate({"attention": [{"words": "Bär", "weight": 0}]})
+
+    assert translator.plan(text, "de", "en", config).guides[0].controls
+
+
 def test_words_that_a_text_does_not_have_change_nothing(translator: Translator) -> None:
     """So that the same settings do for many lines."""
     config = SearchConfig.model_validate({"attention": [{"words": "Katze", "weight": 0}]})

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from nmt import SearchConfig, TextHypothesis, Translator
+from nmt.errors import InputError
 
 SEARCH = SearchConfig(max_length=12)
 
@@ -45,6 +46,62 @@ def test_warnings_are_the_signs_that_hold(hypothesis: TextHypothesis) -> None:
     wanted = {"uncovered": quality.uncovered, "over_covered": quality.over_covered, "repetition": quality.repetition}
 
     assert hypothesis.warnings() == [name for name, holds in wanted.items() if holds]
+
+
+TEXTS = ["Der Hund.", "Hallo! Wir fahren morgen nach Berlin, weil meine Schwester dort wohnt. Ja.", "Der\u00ad. \u200b"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_what_was_translated_scores_what_it_scored(translator: Translator, text: str) -> None:
+    """Sentence by sentence, where the translation has as many."""
+    found = translator.translate([text], "en", "de", SEARCH)[0].hypotheses[0]
+    scored = translator.score([(text, found.text)], "en", "de")[0]
+    spans = [(part.source_start, part.target_start) for part in found.parts]
+
+    if len(scored.parts) == len(found.parts) and scored.length == found.length:
+        assert scored.log_prob == pytest.approx(found.log_prob, abs=1e-3)
+        assert scored.score == pytest.approx(found.score, abs=1e-3)
+        assert [(part.source_start, part.target_start) for part in scored.parts] == spans
+    else:
+        assert len(scored.parts) in (1, len(found.parts))
+
+
+def test_a_translation_of_fewer_sentences_is_scored_as_one(translator: Translator) -> None:
+    """Nobody knows which sentence belongs to which."""
+    scored = translator.score([("Der Hund. Tom schläft.", "the dog and Tom")], "en", "de")[0]
+
+    assert len(scored.parts) == 1
+    assert scored.parts[0].source.text == "Der Hund. Tom schläft."
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_n_best_of_a_text_are_in_order(translator: Translator, text: str) -> None:
+    """Also where its sentences differ in length, and those of its alternatives."""
+    found = translator.translate([text], "en", "de", SearchConfig(max_length=12, n_best=5))[0].hypotheses
+
+    assert [own.score for own in found] == sorted((own.score for own in found), reverse=True)
+
+
+def test_no_translation_has_control_characters(translator: Translator) -> None:
+    """However wild the samples of an untrained model are: a line break would make two lines of one."""
+    wild = SearchConfig(method="sample", n_best=10, temperature=5, seed=1, max_length=100)
+    found = translator.translate(["Der Hund."] * 5, "en", "de", wild)
+
+    assert translator.tokenizer.control_pieces
+    assert not any(set(own.text) & set(map(chr, range(32))) for one in found for own in one.hypotheses)
+
+
+@pytest.mark.parametrize("text", ["", " \u200b", "\ufeff", "\x00"])
+def test_a_text_of_which_nothing_can_be_seen_is_refused(translator: Translator, text: str) -> None:
+    """It would be translated from nothing."""
+    with pytest.raises(InputError, match="text is empty; send at least one character that can be seen"):
+        translator.translate([text], "en", "de")
+
+
+def test_a_single_text_is_refused_where_a_list_is_wanted(translator: Translator) -> None:
+    """It would be translated letter by letter."""
+    with pytest.raises(InputError, match="give a list"):
+        translator.translate("Hallo", "en", "de")
 
 
 def test_alternatives_are_the_likeliest_pieces_in_order(translator: Translator, hypothesis: TextHypothesis) -> None:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from nmt.text.normalize import normalize
 from nmt.text.sentences import Sentence, join, split
 
 LANGUAGES = st.sampled_from(["de", "en", "fr", "ja", "xx"])
@@ -47,11 +48,12 @@ def test_a_sentence_stands_where_it_says(text: str, language: str) -> None:
 
 
 @given(text=texts, language=LANGUAGES)
-def test_between_sentences_there_is_only_white_space(text: str, language: str) -> None:
-    """Everything that can be translated is in a sentence."""
+def test_between_sentences_nothing_can_be_seen(text: str, language: str) -> None:
+    """Everything that can be translated is in a sentence, and no sentence is empty once it is normalized."""
     left, _ = join(text, sentences := split(text, language), [""] * len(sentences))
 
-    assert left.strip() == ""
+    assert normalize(left).text == ""
+    assert all(normalize(sentence.text).text for sentence in sentences)
 
 
 @given(text=texts, language=LANGUAGES)
@@ -120,7 +122,22 @@ def test_an_overlong_clause_is_cut_between_words() -> None:
     assert {word for part in parts for word in part.text.split()} == {"wort"}
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\t\n", "\u3000\u2028"])
+def test_an_overlong_word_is_cut_between_characters() -> None:
+    """As a reader counts them: an accent stays with its letter."""
+    parts = split("x" + "e\u0301" * 300, "de")
+
+    assert "".join(part.text for part in parts) == "x" + "e\u0301" * 300
+    assert not any(part.text.startswith("\u0301") for part in parts)
+
+
+def test_what_cannot_be_seen_stays_between_sentences() -> None:
+    """With the space beside it, which a translation would lose."""
+    text = "Ein Hund schläft.\u200b Die Katze schläft. \ufeff"
+
+    assert join(text, split(text, "de"), ["A.", "B."])[0] == "A.\u200b B. \ufeff"
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t\n", "\u3000\u2028", "\ufeff", " \u200b\x00 "])
 def test_a_text_without_words_has_no_sentences(text: str) -> None:
     """White space is kept by `join`, and is nothing to translate."""
     assert split(text, "de") == []
