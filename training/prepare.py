@@ -1,6 +1,7 @@
 """`nmt prepare`: from parallel text to a folder that `nmt train` takes."""
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from nmt.errors import ConfigError, DataError
+from nmt.errors import ConfigError, DataError, VocabularyTooLarge
 from nmt.package import ModelFolder
 from nmt.text.normalize import Form
 from nmt.text.tokenizer import Tokenizer, train_tokenizer
@@ -54,9 +55,7 @@ def prepare_corpus(config: PrepareConfig, output: Path, tell: Tell = lambda _: N
         seed=config.seed,
     )
     _write_reports(output, sets)
-    if not reused:
-        tell(f"learning the tokenizer ({config.tokenizer.algorithm}, {config.tokenizer.vocabulary_size:,} pieces)")
-    (reused or _learn_tokenizer(config, sets)).save(output / TOKENIZER)
+    (reused or _learn_tokenizer(config, sets, tell)).save(output / TOKENIZER)
     return write_manifest(output, manifest)
 
 
@@ -113,8 +112,11 @@ def _reused_tokenizer(config: PrepareConfig) -> Tokenizer | None:
     return tokenizer
 
 
-def _learn_tokenizer(config: PrepareConfig, sets: Sets) -> Tokenizer:
-    """Learn from the training sets alone, as often as their weights say, since that is what the model will see."""
+def _learn_tokenizer(config: PrepareConfig, sets: Sets, tell: Tell) -> Tokenizer:
+    """Learn from the training sets alone, as often as their weights say, since that is what the model will see.
+
+    A size that nobody has asked for is lowered if the text cannot fill it.
+    """
     sides: dict[str, list[str]] = {"read": [], "written": []}
     for corpus in config.corpora:
         backward = corpus.wanted[0] != corpus.forward
@@ -122,7 +124,18 @@ def _learn_tokenizer(config: PrepareConfig, sets: Sets) -> Tokenizer:
             sides["read"].append(pair[backward])
             sides["written"].append(pair[not backward])
     targets = list(dict.fromkeys(target for _, target in config.directions))
-    return train_tokenizer(sides["read"], sides["written"], targets, config.tokenizer)
+    settings = config.tokenizer
+    while True:
+        tell(f"learning the tokenizer ({settings.algorithm}, {settings.vocabulary_size:,} pieces)")
+        try:
+            return train_tokenizer(sides["read"], sides["written"], targets, settings)
+        except VocabularyTooLarge as error:
+            least = _SPECIAL_PIECES + len(targets) + len(set().union(*sides["read"], *sides["written"]))
+            if "vocabulary_size" in config.tokenizer.model_fields_set or error.largest < least:
+                raise
+            tell(f"the text gives at most {error.largest:,} pieces")
+            # In the middle: the largest vocabulary would have whole sentences as pieces.
+            settings = settings.model_copy(update={"vocabulary_size": (least + error.largest) // 2})
 
 
 Corpora = Annotated[
@@ -133,6 +146,9 @@ Corpora = Annotated[
     ),
 ]
 HeldOutFiles = list[str] | None
+# What there is beside tags and characters: the 256 bytes, padding, unknown, start and end.
+_SPECIAL_PIECES = 260
+_KEYS = re.compile(r"\bcorpora\.0: |\b(?:(?:corpora\.0|tokenizer|cleaning)\.(\w+)|((?:dev|test|vocabulary)_size)\b)")
 _PIECE_OPTIONS = ("vocabulary_size", "algorithm", "separate_tokenizers", "normalization")
 
 
@@ -144,14 +160,19 @@ def prepare(
     target: Annotated[str, typer.Option(help="Language of the second one.")] = "",
     format_: Annotated[Format | None, typer.Option("--format", help="Of all files; default: by their names.")] = None,
     directions: Annotated[Directions, typer.Option(help="forward is from --source to --target.")] = "both",
-    dev_size: Annotated[int, typer.Option(help="Sentences to hold out for validation, without --dev.")] = 1000,
-    test_size: Annotated[int, typer.Option(help="Sentences to hold out for the test, without --test.")] = 1000,
+    dev_size: Annotated[
+        int | None,
+        typer.Option(help="Sentences to hold out for validation, without --dev. Default: 1 of 20, at most 1000."),
+    ] = None,
+    test_size: Annotated[int | None, typer.Option(help="As --dev-size, for the test, without --test.")] = None,
     dev: Annotated[HeldOutFiles, typer.Option(metavar="FILE", help="Your own, or en-de=FILE; repeatable.")] = None,
     test: Annotated[HeldOutFiles, typer.Option(metavar="FILE", help="Your own, as --dev.")] = None,
     tokenizer: Annotated[
         Path | None, typer.Option(metavar="MODEL", help="A model folder whose pieces to take, to fine-tune it.")
     ] = None,
-    vocabulary_size: Annotated[int, typer.Option(help="Pieces a vocabulary.")] = 8000,
+    vocabulary_size: Annotated[
+        int | None, typer.Option(help="Pieces a vocabulary. Default: 8000, or fewer if the text is small.")
+    ] = None,
     algorithm: Annotated[Literal["unigram", "bpe", "char"], typer.Option(help="How to cut words.")] = "unigram",
     separate_tokenizers: Annotated[
         bool, typer.Option("--separate-tokenizers", help="One vocabulary a side; for one direction only.")
@@ -169,7 +190,7 @@ def prepare(
     """Clean parallel text, hold out dev and test sentences, learn a tokenizer: all that `nmt train` needs."""
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     if any(Path(file).suffix.lower() == ".toml" for file in corpora):
-        config = _listed(context, corpora)
+        made = prepare_corpus(_listed(context, corpora), output, console.print)
     elif not source or not target:
         raise ConfigError("name the languages with --source and --target, such as --source en --target de")
     else:
@@ -184,12 +205,13 @@ def prepare(
             "dev": dev or (),
             "test": test or (),
         }
-        pieces = {
+        pieces: dict[str, Any] = {
             "algorithm": algorithm,
-            "vocabulary_size": vocabulary_size,
             "joint": not separate_tokenizers,
             "normalization": normalization,
         }
+        if vocabulary_size is not None:
+            pieces["vocabulary_size"] = vocabulary_size
         cleaning = {
             "max_characters": max_characters,
             "max_ratio": max_ratio,
@@ -200,8 +222,22 @@ def prepare(
         values: dict[str, Any] = {"corpora": [corpus], "tokenizer_from": tokenizer, "cleaning": cleaning, "seed": seed}
         if tokenizer is None or any(_is_given(context, name) for name in _PIECE_OPTIONS):
             values["tokenizer"] = pieces
-        config = PrepareConfig.read(values, where="options")
-    console.print(_summary(prepare_corpus(config, output, console.print)))
+        try:
+            made = prepare_corpus(PrepareConfig.read(values, where="options"), output, console.print)
+        except (ConfigError, DataError) as error:
+            error.args = (_as_options(str(error)),)
+            raise
+    console.print(_summary(made))
+
+
+def _as_options(message: str) -> str:
+    """With the settings called as on the command line."""
+
+    def option(key: re.Match[str]) -> str:
+        name = key[1] or key[2]
+        return f"--{name.replace('_', '-')}" if name else ""
+
+    return _KEYS.sub(option, message)
 
 
 def _listed(context: typer.Context, corpora: list[str]) -> PrepareConfig:

@@ -1,6 +1,7 @@
 """`nmt backtranslate` and `nmt distill`: corpora of which a model has written one side."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -12,17 +13,16 @@ from rich.console import Console
 
 from nmt.commands import MixingOption, ModelOption, PrecisionOption, SetOption, read_search
 from nmt.config import SearchConfig
-from nmt.errors import DataError
+from nmt.errors import ConfigError, DataError, UnknownLanguage
 from nmt.package import ModelFolder
 from nmt.runtime.ensemble import Mixing
 from nmt.runtime.precision import Wanted
 from nmt.runtime.threads import an_engine_a_core
 from nmt.translator import Translator, default_model
-from training.corpus.files import TextFile, lines
+from training.corpus.files import TextFile, how_to_convert, lines
 from training.corpus.prepared import PreparedCorpus
-from training.corpus.records import Direction, TextPair
-from training.piece_table import key_of
-from training.run_state import flush_folder, writes_explained
+from training.corpus.records import Direction, Reason, TextPair
+from training.disk import flush_folder, key_of, writes_explained
 
 _CHUNK = 512
 
@@ -47,11 +47,31 @@ def backtranslate(
     Sampling instead of a beam (Edunov et al. 2018): --set method=sample. A tag (Caswell et al. 2019): --tag "<bt>".
     Stopped, the same command goes on where it was.
     """
-    texts = (line.text for line in lines(TextFile(text)) if not line.reason and line.text.strip())
+    _check_plain(TextFile(text))
+    left_out = Counter[Reason]()
+    texts = _sentences(TextFile(text), left_out)
     search = read_search({"beam_size": beam_size}, set_)
     teacher = Teacher(model or [default_model()], (source, target), search, precision, mixing)
     count = teacher.write(output, texts, [text], lambda own, translation: (f"{tag} {translation}".strip(), own))
+    if left_out:
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items())
+        typer.echo(f"lines of {text} that were left out: {reasons}; {how_to_convert(text)}", err=True)
     _report(output, count, (target, source))
+
+
+def _check_plain(file: TextFile) -> None:
+    first = next(lines(file), None)
+    if first and first.text.startswith("<?xml"):
+        raise DataError(f"{file} is XML, and its tags would be translated; plain text is wanted, one sentence a line")
+
+
+def _sentences(file: TextFile, left_out: Counter[Reason]) -> Iterator[str]:
+    """The lines that hold text; those that cannot be read are counted."""
+    for line in lines(file):
+        if line.reason:
+            left_out[line.reason] += 1
+        elif line.text.strip():
+            yield line.text
 
 
 def distill(
@@ -99,7 +119,13 @@ class Teacher:
         """
         if output.exists():
             raise DataError(f"{output} is there already; remove it or choose another --output")
+        if self.search.n_best > 1:
+            raise ConfigError(f"n_best is {self.search.n_best}, but each sentence gets one translation; leave it out")
         folders = [ModelFolder.load(path) for path in self.models]
+        translator = Translator.from_folders(folders, self.precision, self.mixing)
+        if self.direction not in translator.directions:
+            wanted, *known = map("-".join, (self.direction, *translator.directions))
+            raise UnknownLanguage(f"no translation {wanted}; this model has {', '.join(known)}", "source")
         teachers = [folder.sha256 for folder in folders]
         key = key_of(origins, teachers, self.mixing, self.direction, self.search, pair("\0", "\0"))
         partial = output.with_name(f".{output.name}.{key}.partial")
@@ -107,7 +133,7 @@ class Teacher:
             output.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("a+b") as file:
                 done = _whole_lines(cast(BinaryIO, file))
-                for chunk in self._translated(folders, islice(texts, done, None)):
+                for chunk in self._translated(translator, islice(texts, done, None)):
                     file.writelines("\t".join(pair(*own)).encode() + b"\n" for own in chunk)
                     file.flush()
                     done += len(chunk)
@@ -120,10 +146,9 @@ class Teacher:
             flush_folder(output.parent)
         return done
 
-    def _translated(self, folders: list[ModelFolder], texts: Iterator[str]) -> Iterator[list[TextPair]]:
+    def _translated(self, translator: Translator, texts: Iterator[str]) -> Iterator[list[TextPair]]:
         """Texts with their translations, some at a time, on one line each."""
         engines, (source, target) = an_engine_a_core(), self.direction
-        translator = Translator.from_folders(folders, self.precision, self.mixing)
         while chunk := [" ".join(text.split()) for text in islice(texts, _CHUNK)]:
             found = translator.translate(chunk, target, source, self.search, engines)
             yield [(own, " ".join(done.text.split())) for own, done in zip(chunk, found, strict=True)]
@@ -149,6 +174,7 @@ def _report(output: Path, count: int, direction: Direction) -> None:
 [[corpora]]
 name = "{output.stem}"
 files = ["{output}"]
+format = "tsv"
 source = "{direction[0]}"
 target = "{direction[1]}"
 directions = "forward"

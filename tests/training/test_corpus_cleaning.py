@@ -25,6 +25,10 @@ def cleaned(pairs: list[TextPair], config: CleaningConfig | None = None) -> tupl
         (("Go.", " \u00a0\u200b "), Reason.EMPTY),
         (("a b " * 200, "a c " * 200), Reason.TOO_LONG),
         (("Yes.", "Ja, das ist ganz genau so, wie ich es dir gestern Abend gesagt habe."), Reason.RATIO),
+        (("1274", "Das ist ein Haus."), Reason.WORDLESS),
+        (("Go away, will you?", "…"), Reason.WORDLESS),
+        (("(55)", "Я не знаю."), Reason.WORDLESS),
+        (("55", "私は明日の朝、友達と一緒に電車で東京に行きます。"), Reason.WORDLESS),
         (("Tom", "Tom "), Reason.IDENTICAL),
         (("caf\u00e9", "cafe\u0301"), Reason.IDENTICAL),
         (("Go.", "Geh \ufffd."), Reason.BROKEN),
@@ -72,6 +76,22 @@ def test_good_text_stays(text: str) -> None:
 @pytest.mark.parametrize(
     "pair",
     [
+        ("12 : 5", "12:5"),
+        ("12", "zwölf"),
+        ("10 %", "zehn Prozent"),
+        ("4", "四"),
+        ("?", "Wie bitte?"),
+        ("7 – 9", "7 до 9"),
+    ],
+)
+def test_pairs_with_few_words(pair: TextPair) -> None:
+    """Numbers and signs stay where the other side has no sentence either."""
+    assert cleaned([pair])[0] == [pair]
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
         ("Hi.", "Schönen guten Tag, ihr!"),
         ("I would like to go to the station with you this very afternoon.", "我想今天下午和你一起去火车站。"),
         ("I would like to know", "मैं जानना चाहूँगा कि यह कैसे होता है जी"),
@@ -90,10 +110,11 @@ def test_duplicates_are_found_after_normalization() -> None:
 
 
 def test_switches() -> None:
-    """Identical sides and duplicates stay if the settings say so."""
-    config = CleaningConfig(drop_identical=False, drop_duplicates=False)
+    """Identical sides, duplicates and sides without words stay if the settings say so."""
+    config = CleaningConfig(drop_identical=False, drop_duplicates=False, drop_wordless=False)
+    pairs = [("Tom", "Tom"), ("Tom", "Tom"), ("12", "Das ist ein Haus.")]
 
-    assert cleaned([("Tom", "Tom"), ("Tom", "Tom")], config) == ([("Tom", "Tom"), ("Tom", "Tom")], {})
+    assert cleaned(pairs, config) == (pairs, {})
 
 
 def test_held_out_pairs_go() -> None:

@@ -73,6 +73,40 @@ def test_lines_end_at_line_feeds_alone(tmp_path: Path, content: bytes, lines: li
     assert read_lines(tmp_path / "x", "the file") == lines
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_small_files_are_read_as_corpora_are(tmp_path: Path, encoding: str) -> None:
+    """A test set that a spreadsheet has saved, with a byte-order mark or without."""
+    (tmp_path / "x").write_bytes("Go.\tGrüße\r\nä\n".encode(encoding))
+
+    assert read_lines(tmp_path / "x", "the file") == ["Go.\tGrüße", "ä"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a\n\xfc\n", "the test set {0} is not UTF-8: 'utf-8' codec can't decode byte 0xfc in position 2"),
+        (gzip.compress(b"a"), "the test set {0} is no text but packed, as .gz; name it x.tsv.gz"),
+        (None, "the test set {0} cannot be read: No such file or directory"),
+    ],
+)
+def test_small_files_that_cannot_be_read(tmp_path: Path, content: bytes | None, message: str) -> None:
+    """The message says what the file was to be, and what to do."""
+    if content is not None:
+        (tmp_path / "x.tsv").write_bytes(content)
+
+    with pytest.raises(DataError) as caught:
+        read_lines(tmp_path / "x.tsv", "the test set")
+
+    assert str(caught.value).startswith(message.format(tmp_path / "x.tsv"))
+
+
+def test_a_sign_for_what_was_unreadable(tmp_path: Path) -> None:
+    """It may stand in a test set, as any other."""
+    (tmp_path / "x").write_text("a\ufffd\n")
+
+    assert read_lines(tmp_path / "x", "the file") == ["a\ufffd"]
+
+
 def test_a_stated_format_chooses_members(tmp_path: Path) -> None:
     """Others in the archive are passed over."""
     archive = pack(tmp_path / "x.zip", ("m.tmx", TMX), ("t.tsv", "a\tb\n"))
@@ -208,6 +242,26 @@ def test_not_what_the_name_says(tmp_path: Path, name: str) -> None:
         lines_of(tmp_path / name, TMX)
 
 
+@pytest.mark.parametrize(
+    ("compress", "ending"), [(gzip.compress, ".gz"), (lzma.compress, ".xz"), (zstd.compress, ".zst"), (None, ".zip")]
+)
+@pytest.mark.parametrize("name", ["x.tsv", "x.tmx"])
+def test_packed_without_saying_so(
+    tmp_path: Path, compress: Callable[[bytes], bytes] | None, ending: str, name: str
+) -> None:
+    """A packed file with the name of a plain one says what to call it."""
+    packed = compress(TMX.encode()) if compress else pack(tmp_path / "own.zip", ("x.tmx", TMX)).read_bytes()
+
+    with pytest.raises(DataError, match=rf"{name} is no text but packed, as {ending}; name it {name}{ending}"):
+        lines_of(tmp_path / name, packed)
+
+
+def test_packed_twice(tmp_path: Path) -> None:
+    """No name says that."""
+    with pytest.raises(DataError, match=r"x\.tsv\.gz is no text but packed, as \.gz; unpack it first"):
+        lines_of(tmp_path / "x.tsv.gz", gzip.compress(gzip.compress(b"Go.\tGeh.\n")))
+
+
 def test_overlong_lines(tmp_path: Path) -> None:
     """They are rejected without being held whole, and those around them are read."""
     lines = lines_of(tmp_path / "x.tsv", "Go.\tGeh.\n" + "x" * 2_500_000 + "\nRun.\tLauf.\n" + "y" * 1_000_000)
@@ -219,9 +273,9 @@ def test_overlong_lines(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
 def test_lines_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
-    """Spreadsheets save Unicode text as UTF-16."""
+    """Spreadsheets save Unicode text as UTF-16, some without a mark."""
     lines = lines_of(tmp_path / "x.tsv", "Grüße\tGreetings\r\nGo.\tGeh.\r\n".encode(encoding))
 
     assert pairs(lines) == [("Grüße", "Greetings"), ("Go.", "Geh.")]

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from backports import zstd
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nmt.errors import DataError
-from training.corpus.readers import Format, locate, read
+from training.corpus.files import encoding_of
+from training.corpus.readers import Format, decoded, locate, read
 from training.corpus.records import Line, Pair, Reason, Rejected
 
 EN_DE = ("en", "de")
@@ -58,10 +59,12 @@ def test_moses_pair(tmp_path: Path) -> None:
         {"en": "Go.", "de": "Geh.", "id": 7},
         {"translation": {"de": "Geh.", "en": "Go."}},
         {"source": "Go.", "target": ["Geh."]},
+        {"de_AT": "Geh.", "en-US": "Go."},
+        {"en-GB": "Walk.", "en": "Go.", "DE": "Geh."},
     ],
 )
 def test_json_shapes(tmp_path: Path, value: object) -> None:
-    """Each of the usual shapes of a JSON line is understood."""
+    """Each of the usual shapes of a JSON line is understood; a language's own code comes before that of a region."""
     file = write(tmp_path / "x.jsonl", json.dumps(value).encode())
 
     assert texts_of(lines_of(file)) == [("Go.", ("Geh.",))]
@@ -80,6 +83,62 @@ def test_columns_are_references_on_request(tmp_path: Path) -> None:
 
     assert texts_of(lines_of(file, references=True)) == [("Go.", ("Geh.", "Geht."))]
     assert texts_of(lines_of(file)) == [("Go.", ("Geh.",))]
+
+
+SPREADSHEET = '"He said ""no"", then left."\t"Er sagte ""nein"" und ging."\n"Yes, I do."\t"Ja, gern."\nGo.\tGeh.\n'
+
+
+def test_cells_in_the_quotes_of_a_spreadsheet(tmp_path: Path) -> None:
+    """It puts a cell with a quote or a comma into quotes, which are no part of the text."""
+    assert texts_of(lines_of(write(tmp_path / "x.tsv", SPREADSHEET.encode()))) == [
+        ('He said "no", then left.', ('Er sagte "nein" und ging.',)),
+        ("Yes, I do.", ("Ja, gern.",)),
+        ("Go.", ("Geh.",)),
+    ]
+
+
+def test_a_file_with_all_cells_in_quotes(tmp_path: Path) -> None:
+    """Some programs write that."""
+    file = write(tmp_path / "x.tsv", b'"en"\t"de"\n"Go."\t"Geh."\n"Run."\t"Lauf."\n')
+
+    assert texts_of(lines_of(file)) == [("Go.", ("Geh.",)), ("Run.", ("Lauf.",))]
+
+
+def test_quotes_of_direct_speech_stay(tmp_path: Path) -> None:
+    """Where nobody doubles quotes, those around a cell are part of the text."""
+    rows = [('"Yes, I do."', ('"Ja, gern."',)), ('"No," he said.', ('"Nein", sagte er.',)), ('"" is empty', ('""',))]
+    content = "".join(f"{source}\t{target}\n" for source, (target,) in rows)
+
+    assert texts_of(lines_of(write(tmp_path / "x.tsv", content.encode()))) == rows
+
+
+def test_a_cell_of_several_lines(tmp_path: Path) -> None:
+    """Its parts are no pairs."""
+    content = SPREADSHEET * 3 + '"One\nTwo."\t"Eins\nZwei."\n'
+
+    _, first, second, third = (line for line in lines_of(write(tmp_path / "x.tsv", content.encode())) if line.line > 8)
+
+    assert all(isinstance(line, Rejected) and line.reason is Reason.MALFORMED for line in (first, second, third))
+    assert isinstance(second, Rejected)
+    assert second.detail == "part of a cell in quotes that has a line break"
+
+
+@pytest.mark.parametrize("header", ["en\tde", "English\tGerman\tremark", "Source\tTARGET", "en_US\tde-AT"])
+def test_names_of_columns(tmp_path: Path, header: str) -> None:
+    """They are no pair if they stand in the first line."""
+    file = write(tmp_path / "x.tsv", f"{header}\nGo.\tGeh.\nen\tde\n".encode())
+
+    first, *others = lines_of(file)
+
+    assert isinstance(first, Rejected)
+    assert first.reason is Reason.HEADER
+    assert texts_of(others) == [("Go.", ("Geh.",)), ("en", ("de",))]
+
+
+@pytest.mark.parametrize("row", ["Go.\tGeh.", "German\tEnglish", "source\tQuelle", "en\t"])
+def test_a_first_line_that_is_a_pair(tmp_path: Path, row: str) -> None:
+    """It needs the names of both columns, in their order, to be something else."""
+    assert len(texts_of(lines_of(write(tmp_path / "x.tsv", row.encode())))) == 1
 
 
 def test_a_name_with_a_comma(tmp_path: Path) -> None:
@@ -156,6 +215,31 @@ def test_broken_bytes_in_a_moses_pair(tmp_path: Path) -> None:
     assert isinstance(second, Pair)
     assert isinstance(third, Rejected)
     assert (first.file, third.file) == (source, target)
+
+
+@pytest.mark.parametrize("names", ["x.tsv", "x.en,x.de"])
+def test_a_file_in_another_encoding(tmp_path: Path, names: str) -> None:
+    """What is left of it would lack just the sentences with umlauts; the message says how to convert it."""
+    german = "".join(f"Gr{letter}n {i}.\n" for i in range(50) for letter in ("\xfc", "u")).encode("latin-1")
+    write(tmp_path / "x.en", b"Green.\n" * 100)
+    write(tmp_path / "x.de", german)
+    write(tmp_path / "x.tsv", b"".join(b"Green.\t" + line for line in german.splitlines(keepends=True)))
+    culprit = tmp_path / names.split(",")[-1]
+
+    with pytest.raises(DataError) as caught:
+        list(decoded(lines_of(",".join(str(tmp_path / name) for name in names.split(",")))))
+
+    assert str(caught.value) == (
+        f"50 of 100 lines of {culprit} are not in UTF-8; if it is from Windows, convert it: "
+        f"iconv -f WINDOWS-1252 -t UTF-8 {culprit} > converted"
+    )
+
+
+def test_a_few_lines_in_another_encoding(tmp_path: Path) -> None:
+    """One of twenty is no reason to refuse the others."""
+    file = write(tmp_path / "x.tsv", b"Go.\tGeh.\n" * 19 + b"Green.\tGr\xfcn.\n")
+
+    assert len(list(decoded(lines_of(file)))) == 20
 
 
 def test_blank_line_is_an_empty_pair(tmp_path: Path) -> None:
@@ -239,6 +323,7 @@ def test_unlocatable(tmp_path: Path, name: str, stated: Format | None, message: 
 @given(content=st.binary(max_size=300))
 def test_any_bytes_are_read(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     """No content of a plain file ends a run: each line is a pair or rejected, and they are numbered through."""
+    assume(not content.startswith((b"PK", b"\x1f\x8b", b"\xfd7z", b"(\xb5")) and not encoding_of(content[:4]))
     folder = tmp_path_factory.mktemp("any")
 
     for name in ("x.tsv", "x.jsonl"):

@@ -105,6 +105,44 @@ def test_segments_of_version_1(file: Path) -> None:
     assert rejected(lines) == [(4, "not translated", "")]
 
 
+@pytest.mark.parametrize(
+    ("attributes", "detail"),
+    [
+        ('m:confirmed="0"', "not confirmed"),
+        ('mq:status="NotStarted"', "NotStarted"),
+        ('mq:status="PartiallyEdited"', "PartiallyEdited"),
+        ('mq:status="Pretranslated"', "Pretranslated"),
+        ('mq:status="Rejected"', "Rejected"),
+    ],
+)
+@pytest.mark.parametrize("declared", ["", 'xmlns:m="http://m" xmlns:mq="http://mq"'])
+def test_what_phrase_and_memoq_call_unfinished(file: Path, attributes: str, detail: str, declared: str) -> None:
+    """In attributes of their own, wherever the namespace is declared."""
+    lines = lines_of(file, ONE.format(unit("Go.", "Geh.", f"{declared} {attributes}")))
+
+    assert rejected(lines) == [(4, "fuzzy or not approved", detail)]
+
+
+@pytest.mark.parametrize("attributes", ['m:confirmed="1"', 'mq:status="ManuallyConfirmed"', 'mq:status="Proofread"'])
+def test_what_phrase_and_memoq_call_finished(file: Path, attributes: str) -> None:
+    """What somebody has confirmed is taken."""
+    assert pairs(lines_of(file, ONE.format(unit("Go.", "Geh.", attributes)))) == [("Go.", "Geh.")]
+
+
+def test_what_trados_calls_unfinished(file: Path) -> None:
+    """Beside the segments stands how far each is; one that nothing is said of is taken."""
+    states = ["Draft", "Translated", "RejectedTranslation", "ApprovedSignOff", "Unspecified", "RejectedSignOff"]
+    marks = [f'<mrk mtype="seg" mid="{i}">Text {i}.</mrk>' for i in range(len(states) + 1)]
+    definitions = "".join(f'<sdl:seg id="{i}" conf="{state}"/>' for i, state in enumerate(states))
+    body = f"<source/><seg-source>{''.join(marks)}</seg-source><target>{''.join(marks)}</target>"
+    content = f'<trans-unit id="a">{body}<sdl:seg-defs>{definitions}</sdl:seg-defs></trans-unit>'
+
+    lines = lines_of(file, ONE.format(content))
+
+    assert [source for source, _ in pairs(lines)] == ["Text 1.", "Text 3.", "Text 6."]
+    assert [detail for *_, detail in rejected(lines)] == [state for state in states if state[0] in "DRU"]
+
+
 def test_suggestions_are_no_translations(file: Path) -> None:
     """`alt-trans` holds what the memory offered."""
     body = unit("Go.", "Geh.").replace("</target>", "</target><alt-trans><target>Lauf.</target></alt-trans>")

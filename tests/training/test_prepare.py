@@ -97,7 +97,7 @@ def test_own_dev_and_test(prepared: Callable[..., PreparedCorpus], tmp_path: Pat
     (tmp_path / "dev.tsv").write_text("THIS is sentence 3\tAnders.\nThis is sentence 4.\tDas ist Satz 4.\n")
     (tmp_path / "test.jsonl").write_text('{"en": "Other.", "de": "Das ist Satz 9"}\n')
 
-    made = prepared(dev=[f"{tmp_path}/dev.tsv"], test=[f"{tmp_path}/test.jsonl"])
+    made = prepared(dev=[f"{tmp_path}/dev.tsv"], test=[f"{tmp_path}/test.jsonl"], dev_size=None, test_size=0)
 
     sides = [{fold(text) for text in side} for side in zip(*train_pairs(made), strict=True)]
     assert made.dev(EN_DE) == [("THIS is sentence 3", ["Anders."]), ("This is sentence 4.", ["Das ist Satz 4."])]
@@ -111,7 +111,7 @@ def test_own_dev_and_split_test(prepared: Callable[..., PreparedCorpus], tmp_pat
     """What the user does not bring is split off, apart from what was brought."""
     (tmp_path / "dev.tsv").write_text("This is sentence 3.\tDas ist Satz 3.\n")
 
-    made = prepared(dev=[f"{tmp_path}/dev.tsv"])
+    made = prepared(dev=f"{tmp_path}/dev.tsv", dev_size=None)
 
     assert len(made.dev(EN_DE)) == 1
     assert len(made.test(EN_DE)) == 20
@@ -170,19 +170,45 @@ def test_output_is_a_file(prepared: Callable[..., PreparedCorpus], corpus: Path)
 
 def test_nothing_left(prepared: Callable[..., PreparedCorpus], tmp_path: Path) -> None:
     """If cleaning leaves nothing, the error shows why."""
-    (tmp_path / "bad.tsv").write_bytes("Grüße\tgreetings\n".encode("latin-1"))
+    (tmp_path / "bad.tsv").write_text("SchÃ¶n\tlovely\n")
 
     with pytest.raises(DataError, match=r"no pair of .*bad\.tsv is left to train on\n(.*\n)*broken encoding"):
         prepared(files=[f"{tmp_path}/bad.tsv"])
+
+
+def test_another_encoding(prepared: Callable[..., PreparedCorpus], tmp_path: Path) -> None:
+    """A corpus, a dev or a test file of which more than 5 % are not UTF-8 is refused."""
+    (tmp_path / "bad.tsv").write_bytes("Grüße\tgreetings\nJa.\tYes.\n".encode("latin-1"))
+
+    for part in ("files", "dev", "test"):
+        with pytest.raises(DataError, match=r"1 of 2 lines of .*bad\.tsv are not in UTF-8; .* iconv -f WINDOWS-1252"):
+            prepared(**{f"{part}": [f"{tmp_path}/bad.tsv"], "dev_size": None, "test_size": None})
+
+
+@pytest.mark.parametrize("row", ["{0}\tThis is sentence {0}.\t{0}\tDas ist Satz {0}.", "This is sentence {0}."])
+def test_other_columns(prepared: Callable[..., PreparedCorpus], tmp_path: Path, row: str) -> None:
+    """Where most lines hold no two sentences, columns are in another place: the error says where they have to be."""
+    good = [f"Here is number {i}.\tHier ist Nummer {i}." for i in range(90)]
+    (tmp_path / "x.tsv").write_text("\n".join([*good, *(row.format(i) for i in range(100))]))
+
+    with pytest.raises(
+        DataError, match=r"100 of 190 records of .*x\.tsv hold no two .* the first column is read as en"
+    ):
+        prepared(files=[f"{tmp_path}/x.tsv"])
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"target": "en"}, "source and target are both en; they must be two languages"),
-        ({"target": "../de"}, "target is '../de'"),
+        ({"target": "../de"}, r"corpora\.0\.target: '\.\./de' is no language code; write en, de, pt-BR$"),
         ({"tokenizer": {"joint": False}}, "directions are en-de, de-en, .* make the tokenizer joint, or train one"),
         ({"files": []}, "corpora.0.files is "),
+        (
+            {"dev": "x.tsv"},
+            r"the dev sentences are those of x\.tsv, so dev_size, which is 10, has no place beside them",
+        ),
+        ({"test": ["x", "y"]}, r"the test sentences are those of x, y, so test_size, which is 20, has no place"),
         ({"dev_size": 0}, "no dev sentences for en-de: dev_size is 0; raise it, or name a file in dev"),
     ],
 )
@@ -264,12 +290,69 @@ def test_command(corpus: Path, tmp_path: Path) -> None:
     }
 
 
+def test_command_with_little_text(corpus: Path, tmp_path: Path) -> None:
+    """Without sizes, 1 of 20 pairs is for dev and for test each, and the vocabulary fits the text; both are said."""
+    result = run(corpus, "--source", "en", "--target", "de", "--output", tmp_path / "out")
+
+    assert result.exit_code == 0
+    assert "splitting off 10 dev and 10 test sentences" in result.stderr
+    (largest,) = map(int, re.findall(r"the text gives at most (\d+) pieces", result.stderr))
+    tried = re.findall(r"learning the tokenizer \(unigram, ([\d,]+) pieces\)", result.stderr)
+    made = PreparedCorpus.load(tmp_path / "out")
+    assert len(made.test(DE_EN)) == 10
+    assert Tokenizer.load(made.tokenizer_folder).target_vocabulary == int(tried[1]) < largest
+    assert tried[0] == "8,000"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            "--dev-size 90 --test-size 90",
+            "--dev-size + --test-size is 180, more than half of the 200 pairs; lower them",
+        ),
+        ("--vocabulary-size 5000", "--vocabulary-size is 5,000, but the text of 360 lines gives at most "),
+        ("--vocabulary-size 5", "options: --vocabulary-size is 5: "),
+        (
+            "--dev dev.tsv --dev-size 5",
+            "options: the dev sentences are those of dev.tsv, so --dev-size, which is 5, has no place",
+        ),
+        ("--dev-size 0", "no dev sentences for en-de: --dev-size is 0; raise it"),
+        ("--source english", "options: --source: 'english' is no language code; write en, de, pt-BR"),
+    ],
+)
+def test_options_that_do_not_fit(corpus: Path, tmp_path: Path, options: str, message: str) -> None:
+    """The message calls them as the user does."""
+    result = run(corpus, "--source", "en", "--target", "de", "--output", tmp_path / "out", *options.split())
+
+    assert isinstance(result.exception, ConfigError | DataError)
+    assert message in str(result.exception)
+
+
+@pytest.mark.parametrize(("pairs", "size"), [(1, 1), (100, 5), (15_000, 750), (1_000_000, 1000)])
+def test_how_many_are_split_off(config: Callable[..., PrepareConfig], pairs: int, size: int) -> None:
+    """One of twenty, but at least one and at most a thousand; none where files are given."""
+    (corpus,) = config(dev_size=None, test_size=None).corpora
+    (given,) = config(dev="x", test="y", dev_size=None, test_size=None).corpora
+
+    assert corpus.cut_sizes(pairs) == (size, size)
+    assert corpus.is_split
+    assert given.cut_sizes(pairs) == (0, 0)
+    assert not given.is_split
+
+
+def test_a_file_instead_of_the_folder(corpus: Path) -> None:
+    """Training and all else that takes a prepared folder says how to make one."""
+    with pytest.raises(DataError, match=r"corpus\.tsv is a file; run nmt prepare on it and give the folder that it"):
+        PreparedCorpus.load(corpus)
+
+
 def test_command_with_an_impossible_option(corpus: Path, tmp_path: Path) -> None:
     """A value out of range is our error, not a traceback of pydantic."""
     result = run(corpus, "--source", "en", "--target", "de", "--output", tmp_path / "x", "--max-ratio", 0.5)
 
     assert isinstance(result.exception, ConfigError)
-    assert "options: cleaning.max_ratio is 0.5" in str(result.exception)
+    assert "options: --max-ratio is 0.5" in str(result.exception)
 
 
 SEVERAL = """
@@ -375,6 +458,11 @@ def test_weighted() -> None:
         ("[[corpora]", r"the list of corpora .* is not valid TOML"),
         ("", r"c\.toml: corpora is missing"),
         ('[[corpora]]\ncolour = 1\nfiles = ["x"]\nsource = "en"\ntarget = "de"', r"unknown key 'corpora.0.colour'"),
+        (
+            '[[corpora]]\nwieght = 1\nfiles = "x"\nsource = "english"\ntarget = "de"',
+            r"c\.toml: corpora\.0\.source: 'english' is no language code; write en, de, pt-BR; "
+            r"unknown key 'corpora\.0\.wieght'; known here: dev, dev_size, [a-z_, ]*weight$",
+        ),
         ('[[corpora]]\nfiles = ["x"]\nsource = "en"\ntarget = "de"\n' * 2, "two corpora are called en-de; give each"),
         ('[[corpora]]\nfiles = ["x"]\nsource = "en"\ntarget = "de"\nname = "../x"', r"corpora\.0\.name is '\.\./x'"),
     ],

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import training.synthesis
 from nmt.cli import build
 from nmt.config import SearchConfig
-from nmt.errors import DataError
+from nmt.errors import DataError, NmtError
 from nmt.translator import Translator
 from training.corpus.config import PrepareConfig, read_corpora
 from training.corpus.prepared import PreparedCorpus
@@ -53,20 +53,21 @@ def test_text_is_translated_back(backtranslate: Callable[..., str], tiny_folder:
 
     assert rows(tmp_path / "back.tsv") == [[f"<bt> {t.text}", own] for t, own in zip(expected, texts, strict=True)]
     assert "5 pairs are in" in told
+    assert f"lines of {tmp_path / 'mono.de'} that were left out: 1 broken encoding; if it is from Windows" in told
     assert list(tmp_path.glob(".*partial")) == []
 
 
 def test_the_table_that_is_printed_names_the_corpus(
     backtranslate: Callable[..., str], text: Path, tmp_path: Path
 ) -> None:
-    """Put into a list beside a real corpus, it is read: English to German alone, nothing split off."""
+    """In a list beside a real corpus, it is read, whatever the name: English to German alone, nothing split off."""
     real = f'[[corpora]]\nfiles = ["{text}"]\nsource = "en"\ntarget = "de"\n\n'
-    table = backtranslate()
+    table = backtranslate(output="back.txt")
     (tmp_path / "c.toml").write_text(real + table[table.index("[[") :])
     _, corpus = read_corpora(tmp_path / "c.toml").corpora
 
-    assert (corpus.title, corpus.wanted, corpus.cut_sizes) == ("back", [("en", "de")], (0, 0))
-    assert corpus.files == (str(tmp_path / "back.tsv"),)
+    assert (corpus.title, corpus.wanted, corpus.cut_sizes(1000)) == ("back", [("en", "de")], (0, 0))
+    assert (corpus.files, corpus.format) == ((str(tmp_path / "back.txt"),), "tsv")
 
 
 def test_what_was_stopped_goes_on_without_translating_again(
@@ -144,6 +145,30 @@ def test_a_file_that_is_not_there_is_explained(backtranslate: Callable[..., str]
     """By name."""
     with pytest.raises(DataError, match=r"nowhere cannot be read: No such file"):
         backtranslate(text=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--set", "n_best=2"], "n_best is 2, but each sentence gets one translation; leave it out"),
+        (["--target", "fr"], "no translation de-fr; this model has en-de, de-en"),
+    ],
+)
+def test_what_cannot_be_translated_is_refused_at_once(
+    backtranslate: Callable[..., str], tmp_path: Path, options: list[str], message: str
+) -> None:
+    """Before any file is there."""
+    with pytest.raises(NmtError, match=message):
+        backtranslate(*options)
+    assert [path.name for path in tmp_path.iterdir()] == ["mono.de"]
+
+
+def test_xml_is_refused(backtranslate: Callable[..., str], tmp_path: Path) -> None:
+    """Its tags are no sentences."""
+    (tmp_path / "x.tmx").write_text('<?xml version="1.0"?>\n<tmx/>\n')
+
+    with pytest.raises(DataError, match=r"x\.tmx is XML, and its tags would be translated; plain text is wanted"):
+        backtranslate(text=tmp_path / "x.tmx")
 
 
 def test_a_file_without_text_is_refused(backtranslate: Callable[..., str], tmp_path: Path) -> None:

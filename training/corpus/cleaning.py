@@ -14,6 +14,8 @@ from training.corpus.records import Direction, Line, Reason, Rejected, TextPair
 _EXAMPLES = 5  # kept a reason
 _SHOWN = 80  # characters of an example a side
 
+_SEVERAL_WORDS, _SEVERAL_LETTERS = 3, 20  # the latter for scripts without spaces
+
 # How sure the detection of languages has to be, from 0 to 1, and of how many characters.
 _SURE_OF_BOTH, _SURE_OF_ONE, _CLEAR = 0.6, 0.9, 40
 
@@ -40,6 +42,7 @@ class CleaningConfig(Config):
     check_languages: bool = Field(True, description="drop pairs whose sides are swapped or in the same language")
     drop_identical: bool = True
     drop_duplicates: bool = True
+    drop_wordless: bool = Field(True, description="drop pairs with letters on one side alone, if in several words")
 
 
 class Example(Config):
@@ -144,6 +147,8 @@ class Cleaner:
             return Reason.EMPTY, ""
         if max(lengths) > config.max_characters:
             return Reason.TOO_LONG, f"{max(lengths):,} characters"
+        if config.drop_wordless and (_is_wordless(source, target) or _is_wordless(target, source)):
+            return Reason.WORDLESS, ""
         if self._unlike(source, target):
             return Reason.RATIO, f"{lengths[0]} to {lengths[1]} characters"
         if config.drop_identical and pair[0] == pair[1]:
@@ -174,6 +179,14 @@ class Cleaner:
         if len(examples) < _EXAMPLES:
             shown = shortened(text, 2 * _SHOWN)
             examples.append(Example(file=line.file, line=line.line, detail=detail, text=shown))
+
+
+def _is_wordless(text: str, other: str) -> bool:
+    """Whether a text has no letter and the other a sentence's worth of words: a number of a row, say."""
+    if any(map(str.isalpha, text)):
+        return False
+    words = sum(any(map(str.isalpha, word)) for word in other.split())
+    return words >= _SEVERAL_WORDS or sum(map(str.isalpha, other)) >= _SEVERAL_LETTERS
 
 
 def _broken(text: str) -> str:

@@ -1,9 +1,10 @@
 """What to prepare: one or several corpora, each with its languages and its weight, for one model."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from nmt.config import Config, read_toml
 from nmt.text.tokenizer import TokenizerConfig
@@ -13,29 +14,51 @@ from training.corpus.records import Direction
 
 Directions = Literal["both", "forward", "backward"]
 
+_MOST_CUT = 1000  # sentences, where nobody says how many
+
+
+def _code(language: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", language):
+        raise ValueError(f"{language!r} is no language code; write en, de, pt-BR")
+    return language
+
+
+def _several(files: Any) -> Any:
+    return (files,) if isinstance(files, str) else files
+
+
 # A tag: it becomes a piece of the vocabulary and a part of file names.
-Language = Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+Language = Annotated[str, AfterValidator(_code)]
+Files = Annotated[tuple[str, ...], BeforeValidator(_several)]
 
 
 class CorpusConfig(Config):
     """Files of one language pair. `dev` and `test` are files of the user; without them, sentences are split off."""
 
-    files: tuple[str, ...] = Field(min_length=1)
+    files: Files = Field(min_length=1)
     source: Language
     target: Language
     name: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$", description="default: source-target")
     weight: float = Field(1.0, gt=0, le=1000, description="how often an epoch has each pair; 0.5 is a half of them")
     format: Format | None = None
     directions: Directions = "both"
-    dev_size: int = Field(1000, ge=0, description="sentences to split off, without dev")
-    test_size: int = Field(1000, ge=0, description="as dev_size, without test")
-    dev: tuple[str, ...] = ()
-    test: tuple[str, ...] = ()
+    dev_size: int | None = Field(
+        None, ge=0, description="sentences to split off, without dev; default: 1,000, or one for 20 pairs if fewer"
+    )
+    test_size: int | None = Field(None, ge=0, description="as dev_size, without test")
+    dev: Files = ()
+    test: Files = ()
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
         if self.source == self.target:
             raise ValueError(f"source and target are both {self.source}; they must be two languages")
+        for part, files, size in (("dev", self.dev, self.dev_size), ("test", self.test, self.test_size)):
+            if files and size:
+                raise ValueError(
+                    f"the {part} sentences are those of {', '.join(files)}, so {part}_size, which is {size:,}, has no "
+                    "place beside them; leave one of the two out"
+                )
         return self
 
     @property
@@ -60,9 +83,15 @@ class CorpusConfig(Config):
         return {"both": [self.forward, backward], "forward": [self.forward], "backward": [backward]}[self.directions]
 
     @property
-    def cut_sizes(self) -> tuple[int, int]:
-        """How many dev and test sentences are to be split off."""
-        return 0 if self.dev else self.dev_size, 0 if self.test else self.test_size
+    def is_split(self) -> bool:
+        """Whether dev or test sentences are to be split off."""
+        return any(self.cut_sizes(pairs=1))
+
+    def cut_sizes(self, pairs: int) -> tuple[int, int]:
+        """How many dev and test sentences are to be split off so many pairs."""
+        default = min(_MOST_CUT, max(1, pairs // 20))
+        dev, test = (default if size is None else size for size in (self.dev_size, self.test_size))
+        return 0 if self.dev else dev, 0 if self.test else test
 
 
 class PrepareConfig(Config):
@@ -90,7 +119,7 @@ class PrepareConfig(Config):
                 "direction, forward or backward"
             )
         validated = {
-            direction for corpus in self.corpora if corpus.dev or corpus.dev_size for direction in corpus.wanted
+            direction for corpus in self.corpora if corpus.dev or corpus.dev_size != 0 for direction in corpus.wanted
         }
         if bare := next((direction for direction in self.directions if direction not in validated), None):
             raise ValueError(f"no dev sentences for {'-'.join(bare)}: dev_size is 0; raise it, or name a file in dev")

@@ -33,21 +33,30 @@ _PART = 1 << 16  # characters
 _DECLARATION = 256  # bytes in which an XML declaration stands
 _COMPRESSIONS = (".gz", ".xz", ".zst")
 _ARCHIVES = frozenset({*_COMPRESSIONS, ".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2"})
+_PACKED = {b"\x1f\x8b": ".gz", b"\xfd7zXZ\0": ".xz", b"(\xb5/\xfd": ".zst", b"PK\x03\x04": ".zip"}
+_UTF_16 = {"utf-16-le": re.compile(rb"(?:[^\0]\0){2}"), "utf-16-be": re.compile(rb"(?:\0[^\0]){2}")}
 _DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError, gzip.BadGzipFile, zipfile.BadZipFile)
 
 
 def read_lines(path: Path, what: str) -> list[str]:
-    """The lines of a small file in UTF-8, which end as everywhere here at a line feed alone.
+    """The lines of a small file in UTF-8 or UTF-16, which end as everywhere here at a line feed alone.
 
     Raises `DataError`, with `what` it should have been, if it cannot be read.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{what} {path} cannot be read: {error.strerror}") from error
+        with TextFile(path).open() as file:
+            content = file.read()
+        text = content.decode(encoding_of(content[:4]) or "utf-8")
+    except DataError as error:
+        raise DataError(f"{what} {error}") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{what} {path} is not UTF-8: {error}") from error
+        raise DataError(f"{what} {path} is not UTF-8: {error}; {how_to_convert(path)}") from error
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+
+
+def how_to_convert(file: object) -> str:
+    """What to do with a text that is not UTF-8; the code page of Western Windows is what it mostly is in."""
+    return f"if it is from Windows, convert it: iconv -f WINDOWS-1252 -t UTF-8 {file} > converted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +77,23 @@ class TextFile:
 
     @contextmanager
     def open(self) -> Iterator[io.BufferedReader]:
-        """The unpacked bytes. Raises `DataError` if they are damaged, cannot be read, or are too many (a bomb)."""
+        """The unpacked bytes. Raises `DataError` if they are damaged, cannot be read, still packed or a bomb."""
         try:
             with self.path.open("rb") as packed, self._unpacked(packed) as file:
+                self._check(file.peek(6)[:6])
                 yield file
         except _DAMAGED as error:
             raise DataError(f"{self} is cut short or damaged ({error}); fetch it or compress it again") from error
         except OSError as error:
             raise DataError(f"{self} cannot be read: {error.strerror or error}") from error
+
+    def _check(self, start: bytes) -> None:
+        """Whether what is to be text is none, because the name does not say that it is packed."""
+        for sign, ending in _PACKED.items():
+            if start.startswith(sign):
+                named = self.path.suffix.lower() == ending
+                advice = "unpack it first" if named else f"name it {self.bare.name}{ending}"
+                raise DataError(f"{self} is no text but packed, as {ending}; {advice}")
 
     @contextmanager
     def _unpacked(self, packed: io.BufferedReader) -> Iterator[io.BufferedReader]:
@@ -163,24 +181,26 @@ class TextLine(NamedTuple):
 
 
 def lines(file: TextFile) -> Iterator[TextLine]:
-    """The lines of UTF-8 or, after a byte-order mark, UTF-16; only `\\n` and `\\r\\n` end a line.
+    """The lines of UTF-8 or UTF-16; only `\\n` and `\\r\\n` end a line.
 
     Each line is decoded on its own; overlong ones are cut.
     """
     with file.open() as content:
-        marked = encoding_of_mark(content.peek(4)[:4])
-        if marked and marked != "utf-8-sig":
-            text = io.TextIOWrapper(content, marked, errors="replace", newline="\n")
+        encoding = encoding_of(content.peek(4)[:4])
+        if encoding.startswith("utf-16"):
+            text = io.TextIOWrapper(content, encoding, errors="replace", newline="\n")
             yield from _numbered(text.readline)
         else:
             yield from _numbered(content.readline)
 
 
-def encoding_of_mark(start: bytes) -> str:
-    """The encoding that a byte-order mark names, or nothing."""
+def encoding_of(start: bytes) -> str:
+    """The encoding that a byte-order mark names, or UTF-16 if every second of four bytes is zero, or nothing."""
     if start.startswith(BOM_UTF8):
         return "utf-8-sig"
-    return "utf-16" if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else ""
+    if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return "utf-16"
+    return next((encoding for encoding, zeros in _UTF_16.items() if zeros.match(start)), "")
 
 
 def _numbered(readline: Callable[[int], bytes] | Callable[[int], str]) -> Iterator[TextLine]:
@@ -221,11 +241,8 @@ def characters(file: TextFile) -> Iterator[str]:
 
 def _xml_encoding(start: bytes) -> str:
     """As XML 1.0, appendix F, has it."""
-    if marked := encoding_of_mark(start):
-        return marked
-    for pattern, encoding in ((b"<\0", "utf-16-le"), (b"\0<", "utf-16-be")):
-        if start.startswith(pattern):
-            return encoding
+    if encoding := encoding_of(start):
+        return encoding
     declared = re.match(rb"""\s*<\?xml[^>]*?\sencoding\s*=\s*["']([\w.-]+)["']""", start)
     name = declared[1].decode("ascii", "replace").lower() if declared else "utf-8"
     # The declaration was read byte by byte, so what it says of two bytes a character is left from a conversion.

@@ -6,13 +6,18 @@ from pathlib import Path
 from nmt.errors import DataError
 from nmt.text.normalize import Form
 from training.corpus.cleaning import Cleaner, CleaningConfig, CleaningReport
-from training.corpus.readers import Format, Location, locate, read
+from training.corpus.readers import Format, Location, decoded, locate, read
 from training.corpus.records import Direction, Line, Pair, TextPair
 
 _NO_LIMIT = 1_000_000
 # A test set stays what it is: only lines that cannot be used at all are dropped.
 _LENIENT = CleaningConfig(
-    max_characters=_NO_LIMIT, max_ratio=_NO_LIMIT, drop_identical=False, drop_duplicates=False, ratio_floor=1
+    max_characters=_NO_LIMIT,
+    max_ratio=_NO_LIMIT,
+    drop_identical=False,
+    drop_duplicates=False,
+    drop_wordless=False,
+    ratio_floor=1,
 )
 
 PairsByDirection = dict[Direction, list[TextPair]]
@@ -33,9 +38,9 @@ def read_held_out(
     pairs: PairsByDirection = {direction: [] for direction in directions}
     for direction, location in placed:
         if direction:
-            pairs[direction] += cleaner.clean(read(location, direction, references=True))
+            pairs[direction] += cleaner.clean(decoded(read(location, direction, references=True)))
             continue
-        lines = list(read(location, forward, references=True))
+        lines = list(decoded(read(location, forward, references=True)))
         found = list(cleaner.clean(lines))
         if forward in pairs:
             pairs[forward] += found

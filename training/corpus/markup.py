@@ -151,7 +151,16 @@ class _Scanner:
 
 def local_name(element: Element) -> str:
     """The name of an element without its namespace."""
-    return re.split("[}:]", str(element.tag))[-1]
+    return _without_namespace(element.tag)
+
+
+def attribute(element: Element, name: str) -> str:
+    """The value of the attribute of this name, in any namespace; empty if there is none."""
+    return next((str(value) for key, value in element.items() if _without_namespace(key) == name), "")
+
+
+def _without_namespace(name: object) -> str:
+    return re.split("[}:]", str(name))[-1]
 
 
 def children(element: Element, name: str) -> list[Element]:

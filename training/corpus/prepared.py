@@ -89,6 +89,8 @@ class PreparedCorpus:
     def load(cls, folder: Path) -> Self:
         """Read and check a folder. Raises `DataError` if it is unfinished, of another format or lacks a file."""
         path = folder / MANIFEST
+        if folder.is_file():
+            raise DataError(f"{folder} is a file; run nmt prepare on it and give the folder that it makes")
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:

@@ -4,16 +4,20 @@ A broken record never ends a run: it comes out as `Rejected`. A file that cannot
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
 from nmt.errors import DataError
-from training.corpus.files import TextFile, TextLine, lines, members
+from nmt.text.languages import base_language, name
+from training.corpus.files import TextFile, TextLine, how_to_convert, lines, members
 from training.corpus.po import read_po
-from training.corpus.records import Direction, Line, NoPair, Pair, Reason, Rejected
+from training.corpus.records import Direction, Line, NoPair, Pair, Reason, Rejected, is_in
 from training.corpus.tmx import read_tmx
 from training.corpus.xliff import read_xliff
 
@@ -36,6 +40,8 @@ _HOW_TO_NAME = (
     f"name it {', '.join(_FORMATS)} (then .gz, .xz or .zst if packed) or .zip, give two files as x.en,x.de, "
     "or state the format"
 )
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_MOST_BROKEN = 0.05  # of the lines of a file
 _READERS: dict[Format, Callable[[TextFile, Direction], Iterator[Line]]] = {
     "tmx": read_tmx,
     "xliff": read_xliff,
@@ -123,36 +129,85 @@ def read(location: Location, direction: Direction, references: bool = False) -> 
         except NoPair as error:
             raise DataError(f"{location} is no {location.format.upper()} file: {error}") from error
     else:
-        for line in lines(location.files[0]):
-            yield _parsed(line, location, direction, references)
+        (file,) = location.files
+        parse = partial(_json_pair, direction=direction)
+        if location.format == "tsv":
+            parse = partial(_columns, direction=direction, references=references, quoted=_is_quoted(file))
+        for line in lines(file):
+            yield _parsed(line, str(file), parse)
 
 
-def _parsed(line: TextLine, location: Location, direction: Direction, references: bool) -> Line:
-    file = str(location)
+def decoded(found: Iterable[Line]) -> Iterator[Line]:
+    """The lines of a corpus as they are. Raises `DataError` after the last if more than 5 % could not be decoded.
+
+    What is left of such a file lacks just the sentences that have letters beside those of English.
+    """
+    total, broken = 0, Counter[str]()
+    for line in found:
+        total += 1
+        if isinstance(line, Rejected) and line.reason is Reason.BROKEN:
+            broken[line.file] += 1
+        yield line
+    for file, count in broken.items():
+        if count > _MOST_BROKEN * total:
+            raise DataError(f"{count:,} of {total:,} lines of {file} are not in UTF-8; {how_to_convert(file)}")
+
+
+def _parsed(line: TextLine, file: str, parse: Callable[[TextLine], tuple[str, tuple[str, ...]]]) -> Line:
     if line.reason:
         return _broken(line, file)
     if not line.text.strip():
         return Pair("", ("",), file, line.number)
     try:
-        source, targets = _columns(line.text) if location.format == "tsv" else _json_pair(line.text, direction)
+        source, targets = parse(line)
     except NoPair as error:
         return Rejected(error.reason, str(error), line.text, file, line.number)
-    if location.format == "tsv":
-        targets = (targets[0], *filter(str.strip, targets[1:])) if references else targets[:1]
     return Pair(source, targets, file, line.number)
 
 
-def _columns(text: str) -> tuple[str, tuple[str, ...]]:
-    source, *targets = text.split("\t")
+def _is_quoted(file: TextFile) -> bool:
+    """Whether a spreadsheet wrote the file: it puts cells with quotes, or all, in quotes, and doubles those within.
+
+    Quotes around some cells alone are no sign of it, since direct speech has them too.
+    """
+    doubled = loose = plain = 0
+    for line in lines(file):
+        for cell in line.text.split("\t"):
+            whole = _QUOTED.fullmatch(cell) is not None
+            doubled += whole and '""' in cell[1:-1]
+            loose += not whole and '"' in cell
+            plain += not whole and cell != ""
+    return doubled > loose or not plain
+
+
+def _columns(line: TextLine, direction: Direction, references: bool, quoted: bool) -> tuple[str, tuple[str, ...]]:
+    """The pair in the first columns. Raises `NoPair` if there is none, or only what the columns are called."""
+    source, *targets = map(_unquoted, line.text.split("\t")) if quoted else line.text.split("\t")
     if not targets:
         raise NoPair("no tab between source and target")
-    return source, tuple(targets)
+    if line.number == 1 and all(map(_is_called, (source, targets[0]), ("source", "target"), direction)):
+        raise NoPair("", Reason.HEADER)
+    return source, (targets[0], *filter(str.strip, targets[1:])) if references else (targets[0],)
 
 
-def _json_pair(text: str, direction: Direction) -> tuple[str, tuple[str, ...]]:
+def _unquoted(cell: str) -> str:
+    """What a spreadsheet has put in quotes."""
+    if '"' not in cell:
+        return cell
+    if not _QUOTED.fullmatch(cell):
+        raise NoPair("part of a cell in quotes that has a line break")
+    return cell[1:-1].replace('""', '"')
+
+
+def _is_called(cell: str, part: str, language: str) -> bool:
+    """Whether a cell is the title of a column in this language."""
+    return cell.strip().lower() in (part, name(language).lower()) or is_in(cell, base_language(language))
+
+
+def _json_pair(line: TextLine, direction: Direction) -> tuple[str, tuple[str, ...]]:
     """The pair in a JSON object. Raises `NoPair` if it holds none."""
     try:
-        values = json.loads(text)
+        values = json.loads(line.text)
     except json.JSONDecodeError as error:
         raise NoPair(f"no JSON: {error.msg} at character {error.pos + 1}") from error
     except RecursionError as error:
@@ -163,10 +218,16 @@ def _json_pair(text: str, direction: Direction) -> tuple[str, tuple[str, ...]]:
         values = values["translation"]
     if not isinstance(values, dict):
         raise NoPair(f"a JSON {type(values).__name__}, not an object")
-    for source_key, target_key in (("source", "target"), direction):
+    languages = [_key(values, language) for language in direction]
+    for source_key, target_key in (("source", "target"), languages):
         if source_key in values and target_key in values:
             return _text(values[source_key], source_key), _texts(values[target_key], target_key)
     raise NoPair(f"neither source and target nor {' and '.join(direction)} among the keys {', '.join(values)}")
+
+
+def _key(values: dict[str, Any], language: str) -> str:
+    """Under which a text in the language stands, its own code before that of a region."""
+    return language if language in values else next((key for key in values if is_in(key, language)), language)
 
 
 def _text(value: Any, key: str) -> str:

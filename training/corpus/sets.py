@@ -9,8 +9,8 @@ from training.corpus.audit import Finding, near_copies, other_languages
 from training.corpus.cleaning import Cleaner, CleaningReport
 from training.corpus.config import CorpusConfig, PrepareConfig
 from training.corpus.held_out import PairsByDirection, read_held_out
-from training.corpus.readers import locate, read
-from training.corpus.records import Direction, TextPair
+from training.corpus.readers import decoded, locate, read
+from training.corpus.records import Direction, Reason, TextPair
 from training.corpus.splitting import Sentences, split
 
 Tell = Callable[[str], None]
@@ -42,9 +42,12 @@ def collect(config: PrepareConfig, tell: Tell) -> Sets:
     held_out, trained = Sentences(), Sentences()
     for corpus in config.corpora:
         _read_own(config, corpus, sets, held_out, tell)
-    for corpus in sorted(config.corpora, key=lambda corpus: not any(corpus.cut_sizes)):
+    for corpus in sorted(config.corpora, key=lambda corpus: not corpus.is_split):
         pairs = _clean(config, corpus, sets, held_out, tell)
-        parts = split(pairs, *corpus.cut_sizes, config.seed, trained.of(corpus.forward))
+        sizes = corpus.cut_sizes(len(pairs))
+        if corpus.is_split:
+            tell(f"splitting off {sizes[0]:,} dev and {sizes[1]:,} test sentences")
+        parts = split(pairs, *sizes, config.seed, trained.of(corpus.forward))
         sets.train[corpus.title] = parts.train
         cut: dict[Part, list[TextPair]] = {"dev": parts.dev, "test": parts.test}
         for part, own in cut.items():
@@ -93,12 +96,26 @@ def _clean(config: PrepareConfig, corpus: CorpusConfig, sets: Sets, held_out: Se
     locations = [location for file in corpus.files for location in locate(file, corpus.forward, corpus.format)]
     for location in locations:
         tell(f"reading {location} ({location.format})")
-        pairs += cleaner.clean(read(location, corpus.forward))
+        pairs += cleaner.clean(decoded(read(location, corpus.forward)))
     report = sets.reports[corpus.title] = cleaner.report()
     tell(f"\n{report.table()}\n")
+    _check_columns(corpus, report)
     if not pairs:
         raise DataError(f"no pair of {', '.join(corpus.files)} is left to train on\n{report.text()}")
     return pairs
+
+
+def _check_columns(corpus: CorpusConfig, report: CleaningReport) -> None:
+    """Refuse a corpus of which hardly anything was read: numbers of rows in the place of sentences, for example."""
+    lost = [report.dropped[reason] for reason in (Reason.MALFORMED, Reason.WORDLESS) if reason in report.dropped]
+    count = sum(dropped.count for dropped in lost)
+    if 2 * count > report.total:
+        first = lost[0].examples[0]
+        raise DataError(
+            f"{count:,} of {report.total:,} records of {', '.join(corpus.files)} hold no two sentences, such as "
+            f"{first.file}:{first.line}  {first.text}; of a TSV, the first column is read as {corpus.source} and the "
+            f"second as {corpus.target}: leave out what stands before them, and put a tab between them"
+        )
 
 
 def _reversed(pairs: list[TextPair]) -> list[TextPair]:

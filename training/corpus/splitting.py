@@ -89,7 +89,7 @@ def split(
     if 2 * (dev_size + test_size) > len(pairs):
         raise DataError(
             f"dev_size + test_size is {dev_size + test_size:,}, more than half of the {len(pairs):,} pairs; "
-            "lower them, or bring your own files with --dev and --test"
+            "lower them, or bring your own dev and test files"
         )
     if not dev_size + test_size:
         return Split(list(pairs), [], [])

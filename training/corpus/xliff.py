@@ -4,20 +4,22 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from training.corpus.files import TextFile, characters
-from training.corpus.markup import Element, children, local_name, records, text_of
+from training.corpus.markup import Element, attribute, children, local_name, records, text_of
 from training.corpus.records import Direction, Line, NoPair, Pair, Reason, Rejected, is_in
 
 # The text in `g`, `pc` and `mrk` is part of the sentence; these hold or stand for codes.
 _CODES = frozenset({"x", "bx", "ex", "bpt", "ept", "ph", "it", "sub", "sc", "ec", "sm", "em", "cp"})
-# As new files have it; beside them, the states of version 1.2 that begin with "needs-" are unfinished.
-_INITIAL = frozenset({"new", "initial"})
+# As new files have it, then as memoQ (`status`) and Trados (`conf`) call what nobody has confirmed.
+_UNFINISHED = frozenset({"new", "initial", "NotStarted", "PartiallyEdited", "Pretranslated", "Draft", "Unspecified"})
+# The states of version 1.2 that are unfinished, and what the tools call sent back.
+_UNFINISHED_STARTS = ("not ", "needs-", "Rejected")
 _NOT_STATED = ("", "")
 
 
 class _Segment(NamedTuple):
     source: Element | None
     target: Element | None
-    state: str
+    states: tuple[str, ...]
 
 
 def read_xliff(file: TextFile, direction: Direction) -> Iterator[Line]:
@@ -60,17 +62,32 @@ def _segments(unit: Element) -> Iterator[_Segment]:
         raise NoPair("marked as not to be translated", Reason.UNTRANSLATED)
     if local_name(unit) == "unit":
         for segment in children(unit, "segment"):
-            yield _Segment(_child(segment, "source"), _child(segment, "target"), segment.get("state", ""))
+            yield _Segment(_child(segment, "source"), _child(segment, "target"), (segment.get("state", ""),))
         return
     target = _child(unit, "target")
-    state = "not approved" if unit.get("approved") == "no" else "" if target is None else target.get("state", "")
+    states = _states(unit, target)
     segmented = _child(unit, "seg-source")
     parts = {} if segmented is None or target is None else _marked(target)
     if not parts:
-        yield _Segment(_child(unit, "source"), target, state)
+        yield _Segment(_child(unit, "source"), target, states)
         return
+    confirmed = {
+        attribute(segment, "id"): attribute(segment, "conf")
+        for definitions in children(unit, "seg-defs")
+        for segment in children(definitions, "seg")
+    }
     for number, source in _marked(segmented).items():
-        yield _Segment(source, parts.get(number), state)
+        yield _Segment(source, parts.get(number), (*states, confirmed.get(number, "")))
+
+
+def _states(unit: Element, target: Element | None) -> tuple[str, ...]:
+    """What the standard, Phrase and memoQ say of how far a unit of version 1.2 is."""
+    return (
+        "not approved" if unit.get("approved") == "no" else "",
+        "not confirmed" if attribute(unit, "confirmed") == "0" else "",
+        attribute(unit, "status"),
+        "" if target is None else target.get("state", ""),
+    )
 
 
 def _child(element: Element, name: str) -> Element | None:
@@ -89,6 +106,7 @@ def _line(segment: _Segment, turned: bool, file: str, line: int) -> Line:
     )
     if source and not target:
         return Rejected(Reason.UNTRANSLATED, "", source, file, line)
-    if segment.state == "not approved" or segment.state in _INITIAL or segment.state.startswith("needs-"):
-        return Rejected(Reason.DRAFT, segment.state, f"{source} → {target}", file, line)
+    for state in segment.states:
+        if state in _UNFINISHED or state.startswith(_UNFINISHED_STARTS):
+            return Rejected(Reason.DRAFT, state, f"{source} → {target}", file, line)
     return Pair(target, (source,), file, line) if turned else Pair(source, (target,), file, line)
