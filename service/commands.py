@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from nmt.config import describe
 from nmt.errors import ConfigError
+from nmt.package import ModelFolder
 from service.app import create_app
 from service.settings import Settings
 
@@ -29,6 +30,8 @@ def serve(
         settings = Settings(**{key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
         raise ConfigError(f"settings (NMT_… variables and options): {describe(error, Settings)}") from error
+    for folder in settings.models:  # before the server says that it starts, and says in 30 lines why it did not
+        ModelFolder.load(folder)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s:     %(message)s")
     where = f"http://{settings.host}:{settings.port}"
     typer.echo(f"The page: {where}/   The API: {where}/docs   (ready when {where}/readyz says ok)", err=True)

@@ -14,6 +14,7 @@ from nmt.package import PRETRAINED
 from service.schemas import TranslateReply, TranslateRequest
 from training.config import read_recipe
 from training.corpus.config import read_corpora
+from training.fine_tuning import base_model
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -61,14 +62,17 @@ def test_the_list_of_corpora_is_one(tmp_path: Path) -> None:
     assert [corpus.title for corpus in read_corpora(tmp_path / "corpora.toml").corpora] == ["house", "web", "en-fr"]
 
 
-def test_the_recipe_for_fine_tuning_is_one(tmp_path: Path) -> None:
-    """The TOML file of docs/training.md is read without an error."""
-    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/training.md").read_text(encoding="utf-8"), re.DOTALL)
-    (tmp_path / "house.toml").write_text(block, encoding="utf-8")
-    fine_tune = read_recipe(tmp_path / "house.toml").fine_tune
+def test_the_recipes_for_fine_tuning_are_some(tmp_path: Path) -> None:
+    """The TOML files of docs/training.md are read without an error."""
+    blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs/training.md").read_text(encoding="utf-8"), re.DOTALL)
+    for number, block in enumerate(blocks):
+        (tmp_path / f"{number}.toml").write_text(block, encoding="utf-8")
+    house, italian = (read_recipe(tmp_path / f"{number}.toml").fine_tune for number in range(len(blocks)))
 
-    assert fine_tune
-    assert set(fine_tune.guard) == {"en-de", "de-en"}
+    assert house
+    assert set(house.guard) == {"en-de", "de-en"}
+    assert italian
+    assert base_model(italian).path.parent == PRETRAINED
 
 
 def test_example_requests_are_valid() -> None:

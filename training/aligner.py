@@ -1,9 +1,10 @@
 """`nmt links`: word links of a prepared corpus, made with eflomal, for guided alignment."""
 
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -14,10 +15,12 @@ from rich.console import Console
 from nmt.alignment import words
 from nmt.errors import DataError
 from training.corpus.prepared import PreparedCorpus, TrainingSet
-from training.run_state import write_atomically
+from training.disk import write_atomically
 
 Link = tuple[int, int]
+"""Source and target word, counted from 0."""
 
+_PHARAOH = re.compile(r"(?:\d+-\d+(?: |$))*")
 _NEIGHBOURS = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
 
 
@@ -44,9 +47,16 @@ def align_words(part: TrainingSet) -> Iterator[set[Link]]:
             with path.open("w", encoding="utf-8") as file:
                 file.writelines(" ".join(word.text for word in words(line)) + "\n" for line in lines)
         _run_eflomal(*paths)
-        with paths[2].open() as forward, paths[3].open() as backward:
-            for one, other in zip(forward, backward, strict=True):
-                yield grow_diagonally(_links(one), _links(other))
+        forward, backward = (_written(path, part.size) for path in paths[2:])
+        for one, other in zip(forward, backward, strict=True):
+            yield grow_diagonally(_links(one), _links(other))
+
+
+def read_pharaoh(line: str, where: str) -> list[Link]:
+    """The links of such a line as `0-0 1-2`. Raises `DataError`, with where it stands, if it is none."""
+    if not _PHARAOH.fullmatch(line):
+        raise DataError(f"{where} is {line!r:.80}; wanted source-target pairs, such as 0-0 1-2")
+    return [(int(source), int(target)) for source, target in (link.split("-") for link in line.split())]
 
 
 def grow_diagonally(forward: set[Link], backward: set[Link]) -> set[Link]:
@@ -78,6 +88,16 @@ def _run_eflomal(first: Path, second: Path, forward: Path, backward: Path) -> No
         raise DataError(f"eflomal-align ended with status {done.returncode}: {done.stderr.strip()[-500:]}")
 
 
+def _written(path: Path, size: int) -> list[str]:
+    """The lines that the aligner wrote, one a pair."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    if len(lines) != size:
+        raise DataError(
+            f"eflomal-align ended well, but wrote {len(lines):,} lines of {path.name} links for {size:,} pairs; "
+            "install it anew, or write the files links.NAME.txt with another aligner"
+        )
+    return lines
+
+
 def _links(line: str) -> set[Link]:
-    pairs: Iterable[list[str]] = (link.split("-") for link in line.split())
-    return {(int(source), int(target)) for source, target in pairs}
+    return set(read_pharaoh(line.strip(), "a line of eflomal-align"))

@@ -28,10 +28,16 @@ def train(
     4 and 5 the last checkpoint is whole.
     """
     console = Console(stderr=True)
-    outcome = run_training(read_recipe(recipe, set_ or []), recipe.stem, output, watch=watch)
+    config = read_recipe(recipe, set_ or [])
+    outcome = run_training(config, recipe.stem, output, watch=watch)
     if outcome.interrupted:
         console.print(f"stopped at update {outcome.progress.update}; the same command goes on from there")
         raise typer.Exit(EXIT_INTERRUPTED)
+    if outcome.was_finished:
+        key = "updates" if outcome.progress.update >= config.updates else "validation.patience"
+        console.print(
+            f"already finished at update {outcome.progress.update}; nothing was trained. Raise {key} to go on"
+        )
     if outcome.model:
         console.print(f"the model is in {outcome.model}; its README.md has the scores")
         console.print(f"serve it:  nmt serve --model {outcome.model}")

@@ -29,6 +29,7 @@ _CHUNK = 1000
 
 
 def evaluate(
+    context: typer.Context,
     test: Annotated[list[Path], typer.Argument(help="TEST.tsv, or SOURCE REFERENCE [REFERENCE ...] line by line.")],
     source: Annotated[str, typer.Option(help="Language of the sources.")],
     target: Annotated[str, typer.Option(help="Language of the references.")],
@@ -54,6 +55,7 @@ def evaluate(
     and its first reference are from those that people drew.
     """
     check_writable(report)
+    _check_url(context, url)
     rows = read_test_set(test)
     pairs = [(text, own[0]) for text, own in rows]
     gold = _read_gold(gold_alignments, pairs, url)
@@ -85,6 +87,14 @@ def evaluate(
     if report:
         title = f"{source} to {target}: {', '.join(path.name for path in test)}"
         report.write_text(render(title, evaluation, rows, translated, seconds, name), encoding="utf-8")
+
+
+def _check_url(context: typer.Context, url: str | None) -> None:
+    """A service has its own model, and its own way to run it."""
+    sources = {f"--{name}": context.get_parameter_source(name) for name in ("model", "mixing", "precision")}
+    given = [option for option, source in sources.items() if source and source.name == "COMMANDLINE"]
+    if url and given:
+        raise ConfigError(f"--url asks a service, which has its model already; leave out --url, or {', '.join(given)}")
 
 
 def read_test_set(paths: Sequence[Path]) -> TestSet:

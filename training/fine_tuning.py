@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,19 +13,26 @@ from nmt.model.seq2seq import Seq2Seq
 from nmt.package import ModelFolder
 from nmt.runtime.stepper import stepper_of
 from nmt.scoring.metrics import corpus_bleu
+from nmt.text.languages import base_language
 from nmt.text.tokenizer import Tokenizer
-from nmt.translator import Translator
+from nmt.translator import Translator, default_model
 from training.config import FineTune, TrainingConfig, Validation
+from training.corpus.prepared import PreparedCorpus
+from training.corpus.splitting import fold
 from training.evaluate import read_test_set
+from training.identity import shape
 from training.transfer import transferred
 from training.validation import Lost, engines_beside_training, nothing_lost, spread
+
+BOX = Path("box")
+"""What a recipe may call the model in the box."""
 
 
 def initial_model(config: TrainingConfig, tokenizer: Tokenizer) -> Seq2Seq:
     """The network that a run begins with: made by chance, or that of the model folder that the recipe names."""
     if config.fine_tune is None:
         return Seq2Seq(config.model_config_for(tokenizer))
-    folder = ModelFolder.load(config.fine_tune.model)
+    folder = base_model(config.fine_tune)
     weights: Mapping[str, Tensor] = {name: torch.from_numpy(own) for name, own in folder.weights.items()}
     if not folder.tokenizer.equals(tokenizer):
         if not config.fine_tune.other_pieces:
@@ -34,10 +42,22 @@ def initial_model(config: TrainingConfig, tokenizer: Tokenizer) -> Seq2Seq:
             )
         weights = transferred(weights, folder.tokenizer, tokenizer)
     sizes = {"source_vocabulary": tokenizer.source_vocabulary, "target_vocabulary": tokenizer.target_vocabulary}
-    shape = {**folder.description.model.model_dump(), **config.model, **sizes}
-    model = Seq2Seq(ModelConfig.read(shape, where="[model]"))
+    known = folder.description.model
+    wanted = ModelConfig.read({**known.model_dump(), **config.model, **sizes}, where="[model]")
+    misfits = dict(shape(wanted).items() - shape(known).items())
+    if misfits:
+        own = ", ".join(f"{name} = {value} (there {shape(known)[name]})" for name, value in sorted(misfits.items()))
+        raise ConfigError(
+            f"[model] has {own}, but fine-tuning keeps the shape of {folder.path}; leave that out of [model]"
+        )
+    model = Seq2Seq(wanted)
     model.load_weights(weights)
     return model
+
+
+def base_model(config: FineTune) -> ModelFolder:
+    """The model to begin with; `box` names the one in the box, unless there is a folder of that name."""
+    return ModelFolder.load(default_model() if config.model == BOX and not BOX.exists() else config.model)
 
 
 def guarded(config: TrainingConfig, tokenizer: Tokenizer, validation: Validation) -> Lost:
@@ -47,6 +67,27 @@ def guarded(config: TrainingConfig, tokenizer: Tokenizer, validation: Validation
     return Guard(config.fine_tune, tokenizer, validation).lost
 
 
+def trained_guard(config: TrainingConfig, corpus: PreparedCorpus) -> list[str]:
+    """What to say of guard sentences that are trained on: what they measure is not what others would lose."""
+    guard = config.fine_tune.guard if config.fine_tune else {}
+    # A direction begins with its source; sentences are the same here if `nmt prepare` takes them for the same.
+    sources = {
+        name: [(base_language(name), fold(text)) for text, _ in read_test_set([path])] for name, path in guard.items()
+    }
+    wanted, trained = {source for own in sources.values() for source in own}, set[tuple[str, str]]()
+    for part in {part.path: part for part in corpus.training_sets}.values() if wanted else ():
+        languages = [base_language(language) for language in part.direction]
+        for pair in part.pairs():
+            trained |= wanted & set(zip(languages, map(fold, pair), strict=True))
+    counts = {name: sum(source in trained for source in own) for name, own in sources.items()}
+    return [
+        f"{count:,} of {len(sources[name]):,} guard sentences of {name} stand in {corpus.folder}, to be trained on; "
+        f"prepare it with --test {name}={guard[name]}"
+        for name, count in counts.items()
+        if count
+    ]
+
+
 class Guard:
     """Sentences that a model could translate before it is fine-tuned, and how much worse it becomes at them.
 
@@ -54,12 +95,19 @@ class Guard:
     """
 
     def __init__(self, config: FineTune, tokenizer: Tokenizer, validation: Validation) -> None:
-        self._original, self._validation, self._tokenizer = ModelFolder.load(config.model), validation, tokenizer
+        self._original, self._validation, self._tokenizer = base_model(config), validation, tokenizer
         known = {"-".join(direction): direction for direction in self._original.description.directions}
         if unknown := sorted(config.guard.keys() - known.keys()):
             raise ConfigError(
                 f"fine_tune.guard names {unknown[0]!r}; the directions of {config.model} are {', '.join(known)}"
             )
+        for name in config.guard:
+            if (target := known[name][1]) not in tokenizer.languages:
+                raise ConfigError(
+                    f"fine_tune.guard names {name!r}, but the tokenizer of data has no tag for {target}; it has "
+                    f"{', '.join(tokenizer.languages)}. Leave that guard out, or prepare data with a corpus that is "
+                    f"translated into {target} as well"
+                )
         sets = {name: read_test_set([path]) for name, path in config.guard.items()}
         self._sets = {known[name]: spread(rows, validation.sentences) for name, rows in sets.items()}
 

@@ -1,6 +1,5 @@
 """Links between words that a training set brings, for guided alignment: read, and carried over to its pieces."""
 
-import re
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -10,14 +9,10 @@ import numpy as np
 from nmt.alignment import overlaps, words
 from nmt.errors import DataError
 from nmt.text.tokenizer import Pieces, Tokenizer
+from training.aligner import Link, read_pharaoh
 from training.corpus.prepared import TrainingSet, weighted
 from training.corpus.records import TextPair
 from training.piece_table import Sentences
-
-Links = list[tuple[int, int]]
-"""Source and target word of each link, counted from 0."""
-
-_PHARAOH = re.compile(r"(?:\d+-\d+(?: |$))*")
 
 
 def linked_rows(part: TrainingSet, tokenizer: Tokenizer, seed: int) -> Iterator[Sentences]:
@@ -30,7 +25,7 @@ def linked_rows(part: TrainingSet, tokenizer: Tokenizer, seed: int) -> Iterator[
         yield cut[0].ids, cut[1].ids, piece_links(*cut, links)
 
 
-def piece_links(source: Pieces, target: Pieces, links: Sequence[tuple[int, int]]) -> list[int]:
+def piece_links(source: Pieces, target: Pieces, links: Sequence[Link]) -> list[int]:
     """Each piece of a linked word with each piece of the other: target and source piece in turn, one list for all."""
     source_words, target_words = words(source.text), words(target.text)
     linked = np.zeros((len(target_words), len(source_words)), dtype=bool)
@@ -40,7 +35,7 @@ def piece_links(source: Pieces, target: Pieces, links: Sequence[tuple[int, int]]
     return both
 
 
-def _linked_pairs(part: TrainingSet) -> Iterator[tuple[TextPair, Links]]:
+def _linked_pairs(part: TrainingSet) -> Iterator[tuple[TextPair, list[Link]]]:
     """The pairs with their links, both read in the direction of the set."""
     for number, (pair, line) in enumerate(zip_longest(part.pairs(), _lines(part.links)), start=1):
         if pair is None or line is None:
@@ -51,10 +46,8 @@ def _linked_pairs(part: TrainingSet) -> Iterator[tuple[TextPair, Links]]:
         yield pair, _checked(line, pair, part, number)
 
 
-def _checked(line: str, pair: TextPair, part: TrainingSet, number: int) -> Links:
-    if not _PHARAOH.fullmatch(line):
-        raise DataError(f"{part.links}, line {number:,} is {line!r:.80}; wanted source-target pairs, such as 0-0 1-2")
-    links = [(int(one), int(other)) for one, other in (link.split("-") for link in line.split())]
+def _checked(line: str, pair: TextPair, part: TrainingSet, number: int) -> list[Link]:
+    links = read_pharaoh(line, f"{part.links}, line {number:,}")
     if part.backward:
         links = [(other, one) for one, other in links]
     sizes = len(words(pair[0])), len(words(pair[1]))
@@ -75,3 +68,5 @@ def _lines(path: Path) -> Iterator[str]:
         raise DataError(
             f"guided_alignment wants {path}, which is not there; make it: nmt links {path.parent}"
         ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8: {error}; make it again: nmt links {path.parent}") from error

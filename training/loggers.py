@@ -13,6 +13,8 @@ from training.pictures import attention_figure
 from training.run_state import Progress
 from training.validation import ValidationResult
 
+_EVERY = 50
+
 
 @dataclass(slots=True)
 class UpdateReport:
@@ -71,7 +73,7 @@ class Window:
 class JsonLines:
     """Appends one JSON object a line to a file: every `every` updates, and at each validation."""
 
-    def __init__(self, path: Path, every: int = 50) -> None:
+    def __init__(self, path: Path, every: int = _EVERY) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         cut_short = _is_cut_short(path)
         self._file = path.open("a", encoding="utf-8")
@@ -91,6 +93,10 @@ class JsonLines:
         """After each validation."""
         self._write("validation", progress, **result.as_json())
         self._window.reset()
+
+    def note(self, text: str) -> None:
+        """What there is to say before the run begins."""
+        self._write("note", Progress(), text=text)
 
     def close(self, progress: Progress) -> None:
         """At the end."""
@@ -144,9 +150,9 @@ class SampleFile:
 class TensorBoard:
     """Curves, and the attention of one sample sentence a direction as a picture."""
 
-    def __init__(self, folder: Path, every: int = 50) -> None:
+    def __init__(self, folder: Path) -> None:
         self._writer = SummaryWriter(str(folder))
-        self._window = Window(every)
+        self._window = Window(_EVERY)
 
     def update(self, progress: Progress, report: UpdateReport) -> None:
         """Curves of the training."""

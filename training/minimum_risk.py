@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from nmt.config import LONGEST, SearchConfig
 from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime.stepper import ModelStepper
-from nmt.search.engine import Engine
+from nmt.search.engine import search_all
 from nmt.text.tokenizer import BEGIN, PAD, Tokenizer
 from training.batches import Batch
 
@@ -59,13 +59,9 @@ def _n_best(model: Seq2Seq, sources: Sequence[Sequence[int]], count: int) -> lis
     """The best translations of each source, as pieces; leaves the model in the mode that it was in."""
     training = model.training
     config = SearchConfig(beam_size=count, n_best=count, max_length=min(LONGEST, 2 * max(map(len, sources))))
-    engine = Engine(ModelStepper(model))
-    tickets = {engine.submit(source, config): i for i, source in enumerate(sources)}
-    found: list[list[list[int]]] = [[] for _ in sources]
-    for finished in engine.run():
-        found[tickets[finished.ticket]] = [hypothesis.pieces for hypothesis in finished.hypotheses]
+    found = search_all(ModelStepper(model), sources, config)
     model.train(training)
-    return found
+    return [[hypothesis.pieces for hypothesis in hypotheses] for hypotheses in found]
 
 
 def _padded(sentences: Sequence[Sequence[int]]) -> Tensor:

@@ -12,7 +12,7 @@ from training.batches import Batch
 from training.config import TrainingConfig
 from training.loss import guided_alignment, smoothed_cross_entropy
 from training.minimum_risk import expected_costs
-from training.sampling import SubwordSampler
+from training.sampling import resampled
 
 _ROWS = 512
 
@@ -31,7 +31,7 @@ class Objective:
         """The batch as it is to be read this time; `seed` decides how its words are cut, if the recipe asks for it."""
         if self._tokenizer is None or not self._config.subword_sampling:
             return batch
-        return SubwordSampler(self._tokenizer, self._config.subword_sampling).sample(batch, seed)
+        return resampled(batch, self._tokenizer, self._config.subword_sampling, seed)
 
     def loss(self, model: Seq2Seq, batch: Batch) -> tuple[Tensor, Tensor]:
         """Loss and negative log-likelihood, summed over the batch's target pieces."""

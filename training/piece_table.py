@@ -1,6 +1,5 @@
 """Sentences as pieces, end to end in one array: in memory, or in files that the system reads when they are needed."""
 
-import hashlib
 import mmap
 import os
 import shutil
@@ -15,9 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmt.errors import DataError
 from nmt.text.tokenizer import PAD
-from training.run_state import flush_folder
+from training.disk import flush_folder
 
 Sentences = tuple[Sequence[int], ...]
 """What belongs to one pair: source and target as pieces, and whatever else is to be stored for it."""
@@ -113,21 +111,6 @@ def _move(partial: Path, wanted: Path) -> None:
     except OSError:
         if not wanted.exists():  # else another run made the same meanwhile
             raise
-
-
-def key_of(paths: Iterable[Path], *settings: object) -> str:
-    """A name for what is made from these files and settings: another content, another name.
-
-    Raises `DataError` if a file cannot be read.
-    """
-    digest = hashlib.sha256(repr(settings).encode())
-    for path in paths:
-        try:
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    return digest.hexdigest()[:32]
 
 
 def _write(folder: Path, rows: Iterable[Sentences], names: Sequence[str]) -> None:

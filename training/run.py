@@ -17,7 +17,7 @@ from torch import Tensor
 
 from nmt.errors import ConfigError, Forgotten, TrainingError
 from nmt.model.seq2seq import Seq2Seq
-from nmt.package import NAME, Description, save_model_folder
+from nmt.package import NAME, Description, ModelFolder, save_model_folder
 from nmt.text.tokenizer import Tokenizer
 from training import ranks
 from training.averaging import around
@@ -25,12 +25,14 @@ from training.batches import Batches
 from training.card import write_card
 from training.config import TrainingConfig, Validation
 from training.corpus.prepared import PreparedCorpus, TrainingSet, weighted
-from training.fine_tuning import guarded, initial_model
+from training.disk import key_of, locked, write_atomically, writes_explained
+from training.fine_tuning import base_model, guarded, initial_model, trained_guard
+from training.identity import check_identity, identity
 from training.links import linked_rows
 from training.loggers import JsonLines, Logger, SampleFile, TensorBoard
 from training.objective import Objective
-from training.piece_table import Sentences, key_of, stored_tables
-from training.run_state import Progress, locked, write_atomically, writes_explained
+from training.piece_table import Sentences, stored_tables
+from training.run_state import STATE, Progress, load_identity
 from training.stopping import stop_signals
 from training.terminal import Terminal
 from training.trainer import Trainer
@@ -43,11 +45,15 @@ _PAIRS_FORMAT = 1  # raise it when `_pairs` makes other pairs of the same corpus
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended. `model` is None on all ranks but the first, and when a signal ended the run before its plan."""
+    """How a run ended. `model` is None on all ranks but the first, and when a signal ended the run before its plan.
+
+    was_finished: there was nothing left to train when it was started.
+    """
 
     progress: Progress
     interrupted: bool
     model: Path | None = None
+    was_finished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +63,14 @@ class _Data:
     corpus: PreparedCorpus
     tokenizer: Tokenizer
     batches: Batches
+    base: ModelFolder | None
 
     @classmethod
     def load(cls, config: TrainingConfig, folder: Path) -> Self:
         corpus = PreparedCorpus.load(config.data)
         tokenizer = Tokenizer.load(corpus.tokenizer_folder)
-        return cls(corpus, tokenizer, training_batches(corpus, tokenizer, config, folder))
+        base = base_model(config.fine_tune) if config.fine_tune else None
+        return cls(corpus, tokenizer, training_batches(corpus, tokenizer, config, folder), base)
 
     def validator(self, config: Validation, part: str = "dev", lost: Lost = nothing_lost) -> Validator:
         """For the dev or the test set. A direction without one is left out."""
@@ -93,16 +101,21 @@ def run_training(config: TrainingConfig, name: str, folder: Path, *, watch: bool
             return Outcome(Progress(), interrupted=True)
         torch.manual_seed(config.seed)
         model = initial_model(config, data.tokenizer)
+        begun = identity(data.corpus, config.seed, model.config, data.base)
+        check_identity(folder, load_identity(folder / STATE), begun)
         validator = data.validator(config.validation, lost=guarded(config, data.tokenizer, config.validation))
-        loggers, objective = _loggers(config, folder, watch), Objective(config, data.tokenizer)
-        trainer = Trainer(config, model, data.batches, validator, folder, loggers, objective)
+        objective = Objective(config, data.tokenizer)
+        notes = stop.attempt(lambda: _notes(config, data)) if ranks.rank() == 0 else []
+        loggers = _loggers(config, folder, watch, notes or [])
+        trainer = Trainer(config, model, data.batches, validator, folder, loggers, objective, begun)
         progress = trainer.run(stop)
         if trainer.interrupted or ranks.rank() > 0:
             return Outcome(progress, trainer.interrupted)
         choice = stop.attempt(lambda: _choose(config, trainer, data))
         if choice is None:
             return Outcome(progress, interrupted=True)
-        return Outcome(progress, interrupted=False, model=_write_model(config, name, folder, model, data, choice))
+        written = _write_model(config, name, folder, model, data, choice)
+        return Outcome(progress, interrupted=False, model=written, was_finished=trainer.was_finished)
 
 
 def _check_name(name: str) -> None:
@@ -119,13 +132,28 @@ def _reserved(folder: Path) -> AbstractContextManager[None]:
     return nullcontext() if ranks.rank() else locked(folder)
 
 
-def _loggers(config: TrainingConfig, folder: Path, watch: bool) -> list[Logger]:
+def _notes(config: TrainingConfig, data: _Data) -> list[str]:
+    """What one should know of the data before the run."""
+    left_out, notes = data.batches.left_out, trained_guard(config, data.corpus)
+    if left_out:
+        notes.append(
+            f"{left_out:,} of {left_out + len(data.batches):,} pairs have more than {config.max_pieces} pieces on a "
+            "side and are left out; raise max_pieces to train on them"
+        )
+    return notes
+
+
+def _loggers(config: TrainingConfig, folder: Path, watch: bool, notes: list[str]) -> list[Logger]:
     """Those of the first rank, which alone writes; what it writes first is the recipe as it was understood."""
     if ranks.rank() > 0:
         return []
     write_atomically(folder / "config.json", config.model_dump_json(indent=2).encode() + b"\n")
+    log = JsonLines(folder / "log.jsonl")
+    for note in notes:
+        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(note)
+        log.note(note)
     return [
-        JsonLines(folder / "log.jsonl"),
+        log,
         SampleFile(folder / "samples.txt"),
         TensorBoard(folder / "tensorboard"),
         Terminal(config.updates, watch=watch),
@@ -214,7 +242,7 @@ def _forgotten(config: TrainingConfig, when: str) -> str:
 def _write_model(config: TrainingConfig, name: str, folder: Path, model: Seq2Seq, data: _Data, choice: _Choice) -> Path:
     """The model folder, and the scores of all candidates beside it."""
     scores = {"dev": choice.dev[choice.origin].scores} | ({"test": choice.test.scores} if choice.test else {})
-    card = write_card(name, config, data.corpus, model, scores, choice.origin)
+    card = write_card(name, config, data.corpus, model, scores, choice.origin, data.base)
     description = Description(name=name, directions=data.corpus.directions, model=model.config)
     save_model_folder(folder / "model", description, data.tokenizer, model.arrays(), card)
     results = {origin: result.as_json()["scores"] for origin, result in choice.dev.items()}

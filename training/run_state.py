@@ -1,11 +1,8 @@
 """All that a resume needs, saved so that an interruption at any moment leaves a whole checkpoint."""
 
-import errno
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,16 +12,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from nmt.errors import Diverged, SaveError, TrainingError
+from nmt.errors import Diverged, TrainingError
+from training.disk import write_atomically
+from training.identity import Given, Identity
 
-_ADVICE = {
-    errno.ENOSPC: "free some space",
-    errno.EDQUOT: "free some of your quota",
-    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
-    errno.EROFS: "choose an --output that can be written",
-    errno.EACCES: "make the folder writable for you",
-    errno.EPERM: "make the folder writable for you",
-}
+STATE = Path("checkpoints") / "last.safetensors"
+"""Where it is in the folder of a run."""
 
 
 @dataclass(slots=True)
@@ -44,59 +37,6 @@ class Progress:
     kept: list[int] = field(default_factory=list)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file as a whole: written beside, flushed to the disk, renamed, and the rename flushed as well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.partial")
-    try:
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError:
-        with suppress(OSError):
-            beside.unlink()  # on a full disk, half a file is in the way of everything else
-        raise
-    flush_folder(path.parent)
-
-
-def flush_folder(folder: Path) -> None:
-    """Make sure that what was renamed in a folder stays renamed when the power fails."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def writes_explained(folder: Path) -> Iterator[None]:
-    """Turn what the system says when a write fails into a `SaveError` that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, "check the disk")
-        raise SaveError(
-            f"{error.filename or folder} could not be written: {error.strerror or error}. What was saved before is "
-            f"whole; {advice}, then give the same command again: it goes on from there"
-        ) from error
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep a folder to one run at a time; the lock ends with the process, however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise TrainingError(
-                f"another process trains in {folder}; wait for it, or choose another --output"
-            ) from error
-        yield
-
-
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write tensors into one file. Raises `Diverged`, and writes nothing, if a value is not finite."""
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -110,17 +50,31 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
     write_atomically(path, save(ready, metadata=metadata))
 
 
-def save_state(path: Path, tensors: Mapping[str, Tensor], progress: Progress) -> None:
-    """Write tensors and progress into one file."""
-    save_tensors(path, tensors, {"progress": json.dumps(asdict(progress))})
+def save_state(path: Path, tensors: Mapping[str, Tensor], progress: Progress, begun: Identity) -> None:
+    """Write tensors, progress and what the run was begun with into one file."""
+    save_tensors(path, tensors, {"progress": json.dumps(asdict(progress)), "begun": json.dumps(begun)})
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], Progress]:
-    """Read what `save_state` wrote."""
+    """Read the tensors and the progress that `save_state` wrote."""
+    with _opened(path) as file:
+        progress = Progress(**json.loads(file.metadata()["progress"]))
+        return {name: file.get_tensor(name) for name in file.keys()}, progress  # noqa: SIM118 - not a mapping
+
+
+def load_identity(path: Path) -> Identity:
+    """What the run was begun with; nothing if there is no file yet, or one of an earlier version."""
+    if not path.exists():
+        return {}
+    with _opened(path) as file:
+        return {name: Given(*own) for name, own in json.loads((file.metadata() or {}).get("begun", "{}")).items()}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, framework="pt") as file:
-            progress = Progress(**json.loads(file.metadata()["progress"]))
-            return {name: file.get_tensor(name) for name in file.keys()}, progress  # noqa: SIM118 - not a mapping
+            yield file
     except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
         raise TrainingError(f"the checkpoint {path} cannot be read ({error}); delete it to start anew") from error
 

@@ -18,10 +18,11 @@ from training import ranks
 from training.averaging import Checkpoints, MovingAverage
 from training.batches import Batch, Batches
 from training.config import TrainingConfig
+from training.identity import Identity
 from training.loggers import Logger, UpdateReport
 from training.memory import keep_freed_memory
 from training.objective import Objective
-from training.run_state import Progress, load_state, optimizer_tensors, restore_optimizer, save_state
+from training.run_state import STATE, Progress, load_state, optimizer_tensors, restore_optimizer, save_state
 from training.schedule import learning_rate
 from training.stopping import StopRequest
 from training.validation import ValidationResult, Validator
@@ -50,7 +51,9 @@ class Trainer:
         folder: Path,
         loggers: list[Logger],
         objective: Objective | None = None,
+        begun: Identity | None = None,
     ) -> None:
+        """`begun`: what the run is begun with, to be noted in what it saves."""
         self.config, self.batches, self.validator, self.loggers = config, batches, validator, loggers
         self.objective = objective or Objective(config)
         self.device = choose_device(config)
@@ -61,12 +64,14 @@ class Trainer:
             model.parameters(), lr=0.0, betas=config.adam_betas, weight_decay=config.weight_decay, fused=True
         )
         self.average = MovingAverage(self.model, config.ema_decay) if config.ema_decay else None
-        self.progress = Progress()
+        self.progress, self._begun = Progress(), begun or {}
         self.checkpoints = Checkpoints(folder / "checkpoints", config.validation.average)
-        self._state_path = folder / "checkpoints" / "last.safetensors"
+        self._state_path = folder / STATE
         self._autocast_type = choose_precision(config, self.device)
         self.interrupted = False
         """Whether a request to stop ended the run before its plan did."""
+        self.was_finished = False
+        """Whether there was nothing left to train when the run was started."""
         self._stop = StopRequest()
         self._work = self._remaining_work()
 
@@ -79,6 +84,7 @@ class Trainer:
         """Train to the end of the plan. After a request to stop: finish the update, save, and return."""
         self._stop = stop or self._stop
         self._resume()
+        self.was_finished = self._ended()
         started = time.monotonic() - self.progress.seconds
         with ExitStack() as closing:
             for logger in self.loggers:
@@ -225,7 +231,7 @@ class Trainer:
         tensors |= optimizer_tensors(self.optimizer)
         for rank, own in enumerate(states):
             tensors |= {f"random.{name}.{rank}": state for name, state in own.items()}
-        save_state(self._state_path, tensors, self.progress)
+        save_state(self._state_path, tensors, self.progress, self._begun)
 
     def _resume(self) -> None:
         """Take up what the folder has. All ranks have read it before the first may write it anew."""

@@ -9,6 +9,7 @@ from commands import nmt
 from nmt import SearchConfig, Translator
 from nmt.errors import ModelFolderError
 from nmt.package import ModelFolder
+from service.schemas import QualityReply
 
 TO_ENGLISH = ("--source", "de", "--target", "en", "--max-length", "8")
 
@@ -56,6 +57,19 @@ def test_any_setting_of_the_search_can_be_set(tiny_folder: Path) -> None:
     assert lines[0] == Translator.load(tiny_folder).translate(["Der Hund."], "en", "de", search)[0].text + "\n"
 
 
+def test_a_line_that_a_setting_does_not_fit_costs_no_other_line(tiny_folder: Path) -> None:
+    """It stays empty, standard error says why, and the status tells."""
+    masked = ("--set", 'attention=[{words="Hund",weight=0}]')
+    lines = "Der Hund.\nHund\nTom.\n\ufeff\n"
+    done = nmt("translate", *TO_ENGLISH, *masked, "--model", tiny_folder, stdin=lines, status=2)
+    first, second, third, fourth = done.stdout.split("\n")[:4]
+
+    assert first
+    assert third
+    assert (second, fourth) == ("", "")
+    assert "line 2: attention masks all of 'Hund' in step 0" in done.stderr
+
+
 def test_several_models_are_an_ensemble(tiny_folder: Path, tmp_path: Path) -> None:
     """A model with itself writes what it writes alone, and evaluates as it does; the name says what it was."""
     alone, twice = ("--model", tiny_folder), ("--model", tiny_folder, "--model", tiny_folder, "--mixing", "mean")
@@ -71,7 +85,18 @@ def test_several_models_are_an_ensemble(tiny_folder: Path, tmp_path: Path) -> No
 
 def test_score_agrees_with_the_library(tiny_folder: Path) -> None:
     """`log-probability TAB score` a pair."""
-    out = nmt("score", "--source", "de", "--target", "en", "--model", tiny_folder, stdin="Der Hund.\tthe dog\n").stdout
+    out = nmt(
+        "score",
+        "--source",
+        "de",
+        "--target",
+        "en",
+        "--precision",
+        "fp32",
+        "--model",
+        tiny_folder,
+        stdin="Der Hund.\tthe dog\n",
+    ).stdout
     scored = Translator.load(tiny_folder).score([("Der Hund.", "the dog")], "en", "de")[0]
 
     assert float(out.split("\t")[0]) == pytest.approx(scored.log_prob, abs=1e-3)
@@ -86,7 +111,8 @@ def test_score_writes_all_there_is_as_json(tiny_folder: Path) -> None:
     assert {len(token["top"]) for token in row["tokens"]} == {3}
     assert all(token["log_prob"] <= token["top"][0]["log_prob"] + 1e-5 for token in row["tokens"])
     assert [word["text"] for word in row["words"]] == [unit["text"] for unit in row["alignment"]["target"]]
-    assert set(row["quality"]) == {"confidence", "coverage", "repetition", "uncovered", "over_covered"}
+    assert row["quality"].keys() == QualityReply.model_fields.keys()
+    assert [(own["start"], own["end"]) for own in row["quality"]["sentences"]] == [(0, len("the dog"))]
 
 
 def test_alignments_are_written_at_the_level_that_is_asked_for(tiny_folder: Path) -> None:
@@ -151,7 +177,9 @@ def run(recipe: Path) -> Path:
     folder, short = recipe.parent / "run", ("--set", "updates=12", "--set", "validation.every=6")
     train = ("train", recipe, "--output", folder, *short)
     assert "update 12: dev loss" in nmt(*train).stderr
-    assert "the model is in" in nmt(*train).stderr  # nothing was left to do
+    again = nmt(*train).stderr
+    assert "already finished at update 12; nothing was trained. Raise updates to go on" in again
+    assert "the model is in" in again
     return folder
 
 
@@ -199,6 +227,16 @@ def test_evaluate_through_a_service_gives_the_same_scores(service_url: str, tmp_
     assert here["model"] == there["model"]
 
 
+def test_a_service_and_a_model_of_ones_own_are_not_evaluated_at_once(tiny_folder: Path, tmp_path: Path) -> None:
+    """Else one would read the scores of the one as those of the other; what the environment says is no such wish."""
+    (tmp_path / "t.tsv").write_text("Ein Hund.\tA dog.\n", encoding="utf-8")
+    arguments = ("evaluate", tmp_path / "t.tsv", "--source", "de", "--target", "en", "--url", "http://127.0.0.1:9")
+    refused = nmt(*arguments, "--model", tiny_folder, "--precision", "int8", status=2).stderr
+
+    assert "--url asks a service, which has its model already; leave out --url, or --model, --precision" in refused
+    assert "does not answer" in nmt(*arguments, status=2).stderr
+
+
 def test_evaluate_compares_alignments_with_gold_ones(tmp_path: Path) -> None:
     """Rate, precision and recall, as text and as JSON."""
     rows, links = "Ein Hund schläft.\tA dog is sleeping.\n", "0-0 1-1 2?2 2-3 3-4\n"
@@ -223,6 +261,15 @@ def test_the_model_in_the_box_translates_and_is_small() -> None:
     assert german == "Wo ist der Bahnhof?"
     assert english == "I don't know where he is."
     assert box <= 30_000_000
+
+
+def test_a_run_instead_of_its_model_is_explained(run: Path) -> None:
+    """In one line, before the service says that it starts."""
+    for command in (("serve", "--port", 0), ("translate", "--target", "yy")):
+        refused = nmt(*command, "--model", run, status=2).stderr
+
+        assert refused.startswith(f"error: {run} has no SHA256SUMS: it is no model folder")
+        assert refused.endswith(f"; did you mean {run / 'model'}?\n")
 
 
 def test_a_model_that_is_not_there_is_explained(tmp_path: Path) -> None:

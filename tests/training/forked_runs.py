@@ -27,7 +27,7 @@ from small_run import small_run
 
 from nmt.errors import NmtError
 from training import ranks
-from training.run_state import writes_explained
+from training.disk import writes_explained
 from training.stopping import stop_signals
 from training.trainer import Trainer
 from training.validation import ValidationResult

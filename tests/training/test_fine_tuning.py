@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,19 +16,31 @@ from nmt.cli import build
 from nmt.config import SearchConfig
 from nmt.errors import ConfigError, Forgotten, ModelFolderError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
-from nmt.package import ModelFolder
+from nmt.package import ModelFolder, save_model_folder, write_sums
 from nmt.text.tokenizer import Tokenizer
-from nmt.translator import Translator
-from training.config import FineTune, TrainingConfig, Validation
+from nmt.translator import Translator, default_model
+from training.card import write_card
+from training.config import Card, FineTune, TrainingConfig, Validation
 from training.corpus.config import PrepareConfig
 from training.corpus.prepared import PreparedCorpus
-from training.fine_tuning import Guard, initial_model
+from training.fine_tuning import BOX, Guard, base_model, initial_model, trained_guard
 from training.prepare import prepare_corpus
 from training.run import run_training
 from training.trainer import Trainer
 from training.validation import ValidationResult
 
 SEARCH = SearchConfig(beam_size=1, max_length=8)
+
+
+@pytest.fixture(scope="module")
+def tiny_folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model without its bytes, which alone are no characters: what it says can be read back as a test set."""
+    folder, copied = ModelFolder.load(tiny_folder), tmp_path_factory.mktemp("worded") / "tiny"
+    bias = folder.weights["output.bias"].copy()
+    bias[[at for piece, at in folder.tokenizer.ids("target").items() if piece.startswith("<0x")]] = -1000
+    weights = {**folder.weights, "output.bias": bias}
+    save_model_folder(copied, folder.description, folder.tokenizer, weights, "# A model for tests\n")
+    return copied
 
 
 @pytest.fixture
@@ -116,8 +129,12 @@ def test_a_run_begins_with_the_weights_of_the_model(
 
     assert all(np.array_equal(own, folder.weights[name]) for name, own in model.arrays().items())
     assert model.config == folder.description.model.model_copy(update={"layer_dropout": 0.05})
-    with pytest.raises(ModelFolderError, match="the weights do not fit the config"):
-        initial_model(recipe().model_copy(update={"model": {"decoder_size": 24}}), tokenizer)
+    config = config.model_copy(update={"model": {"decoder_size": 24, "encoder_size": 12, "tying": "two_way"}})
+    message = (
+        r"\[model\] has decoder_size = 24 \(there 20\), tying = two_way \(there three_way\), but fine-tuning keeps"
+    )
+    with pytest.raises(ConfigError, match=message):
+        initial_model(config, tokenizer)
 
 
 def test_data_in_other_pieces_are_refused(tmp_path: Path, recipe: Callable[..., TrainingConfig]) -> None:
@@ -160,6 +177,44 @@ def test_a_guard_for_a_direction_that_the_model_lacks_is_refused(tiny_folder: Pa
     config, tokenizer = FineTune(model=tiny_folder, guard={"de-fr": guard}), ModelFolder.load(tiny_folder).tokenizer
     with pytest.raises(ConfigError, match=r"fine_tune.guard names 'de-fr'; the directions of .* are en-de, de-en"):
         Guard(config, tokenizer, Validation())
+
+
+def test_a_guard_for_a_language_that_the_data_cannot_ask_for_is_refused(
+    tmp_path: Path, recipe: Callable[..., TrainingConfig]
+) -> None:
+    """Before the first update rather than at the first validation."""
+    other = prepare_corpus(settings(tmp_path, target="fr", tokenizer={"vocabulary_size": 290}), tmp_path / "other")
+    config = recipe(other_pieces=True).model_copy(update={"data": other.folder})
+
+    with pytest.raises(
+        ConfigError, match=r"guard names 'de-en', but the tokenizer of data has no tag for en; it has fr"
+    ):
+        run_training(config, "tuned", tmp_path / "run")
+    assert not (tmp_path / "run/log.jsonl").exists()
+
+
+def test_guard_sentences_that_are_trained_on_are_counted_aloud(
+    recipe: Callable[..., TrainingConfig], corpus: PreparedCorpus, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """On either side of the corpus, whatever their case and signs; those of another language are not counted."""
+    (english, german), *_ = corpus.training_sets[0].pairs()
+    rows = f"«{german.upper()}!»\tx\nunheard of\tx\n{german}\tx\n{english}\tx\n"
+    (tmp_path / "leaky.tsv").write_text(rows, encoding="utf-8")
+    run_training(recipe(guard={"de-en": str(tmp_path / "leaky.tsv")}, largest_loss=200), "tuned", tmp_path / "run")
+
+    said = f"2 of 4 guard sentences of de-en stand in {corpus.folder}, to be trained on; prepare it with --test de-en="
+    assert said in capfd.readouterr().err
+    assert trained_guard(recipe(), corpus) == []
+
+
+def test_the_model_in_the_box_has_a_short_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of that name goes before it."""
+    assert base_model(FineTune(model=BOX)).path == default_model()
+
+    monkeypatch.chdir(tmp_path)
+    BOX.mkdir()
+    with pytest.raises(ModelFolderError, match="box has no SHA256SUMS"):
+        base_model(FineTune(model=BOX))
 
 
 def run_with_losses(folder: Path, lost: list[float], metric: list[float]) -> Trainer:
@@ -206,8 +261,27 @@ def test_a_model_that_kept_what_it_could_do_is_written(
     assert all(np.array_equal(weight, original.weights[name]) for name, weight in tuned.weights.items())
     assert tuned.description.directions == [("en", "de")]
     card = (outcome.model / "README.md").read_text()
-    assert "fine-tuned from the model in `tiny`" in card
+    assert "fine-tuned from the model `tiny`" in card
     assert "sacreBLEU, all references, beam 1." in card
+
+
+def test_the_card_says_of_the_data_what_that_of_the_original_says(
+    recipe: Callable[..., TrainingConfig], corpus: PreparedCorpus, tiny_folder: Path, tmp_path: Path
+) -> None:
+    """Where the recipe says nothing: who trains in another one's pieces inherits also what they may do with them."""
+    folder, base = (
+        shutil.copytree(tiny_folder, tmp_path / "base"),
+        initial_model(recipe(), Tokenizer.load(corpus.tokenizer_folder)),
+    )
+    (folder / "README.md").write_text("# Base\n\n## Data\n\nSome, of\nmany.\n\n## Licence\n\nCC0\n\n## Scores\n")
+    write_sums(folder)
+    silent, telling = (recipe().model_copy(update={"card": Card(licence=own)}) for own in ("not stated", "MIT"))
+    cards = [write_card("x", own, corpus, base, {}, "1", ModelFolder.load(folder)) for own in (silent, telling)]
+
+    assert "## Data\n\nnot stated; of the model `tiny`, which it began with: Some, of\nmany.\n\n## Lic" in cards[0]
+    assert "## Licence\n\nnot stated; of the model `tiny`, which it began with: CC0\n\n## Sc" in cards[0]
+    assert "## Licence\n\nMIT\n\n" in cards[1]
+    assert "## Data\n\nnot stated\n\n" in write_card("x", silent, corpus, base, {}, "1", ModelFolder.load(tiny_folder))
 
 
 def test_a_name_that_no_model_can_have_is_refused_first(recipe: Callable[..., TrainingConfig], tmp_path: Path) -> None:

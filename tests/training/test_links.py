@@ -118,6 +118,7 @@ def test_a_piece_shares_itself_out_among_its_links() -> None:
     ("content", "message"),
     [
         ("0-0\n0-x\n", "line 2 is '0-x'; wanted source-target pairs, such as 0-0 1-2"),
+        ("0-0 é\n", "links.xx-yy.txt is not UTF-8: .* make it again: nmt links"),
         ("0-0\n0-99\n", "line 2 links words that are not there: [3-6] to [3-6] words of"),
         ("0-0\n", r"has fewer lines than the \d+ pairs of .*train.xx-yy.tsv; make it again: nmt links"),
         ("0-0\n" * 999, r"has more lines than the \d+ pairs of"),
@@ -128,7 +129,7 @@ def test_links_that_do_not_fit_are_refused(corpus: PreparedCorpus, content: str 
     """With the line and what is wanted."""
     part, tokenizer = corpus.training_sets[0], Tokenizer.load(corpus.tokenizer_folder)
     if content is not None:
-        part.links.write_text(content)
+        part.links.write_text(content, encoding="latin-1")
 
     with pytest.raises(DataError, match=message):
         list(linked_rows(part, tokenizer, seed=1))
@@ -172,6 +173,26 @@ def test_an_aligner_that_fails_is_explained(corpus: PreparedCorpus, monkeypatch:
     with pytest.raises(DataError, match="eflomal-align ended with status 1"):
         links(corpus.folder)
     assert corpus.training_sets[0].links.read_text()
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("true", r"ended well, but wrote 0 lines of forward links for \d+ pairs; install it anew, or write the files"),
+        ('wc -l < "$2" | xargs seq > "$6"; cp "$6" "$8"', "a line of eflomal-align is '1'; wanted source-target pairs"),
+    ],
+)
+def test_an_aligner_that_writes_no_links_is_explained(
+    corpus: PreparedCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, message: str
+) -> None:
+    """Though it says that all went well."""
+    program = tmp_path / "eflomal-align"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: str(program))
+
+    with pytest.raises(DataError, match=message):
+        links(corpus.folder)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmt.text.tokenizer import PAD
-from training.piece_table import PieceTable, Sentences, key_of, stored_tables
+from training.disk import key_of
+from training.piece_table import PieceTable, Sentences, stored_tables
 
 sentence = st.lists(st.integers(0, 63_999), min_size=1, max_size=9)
 

@@ -5,7 +5,7 @@ import torch
 
 from nmt.text.tokenizer import BEGIN, END, PAD, Tokenizer, TokenizerConfig, train_tokenizer
 from training.batches import Batch, Batches
-from training.sampling import SubwordSampler
+from training.sampling import resampled
 
 LINES = [f"the {a} {b} walks slowly over the {c} bridge" for a in ("old", "young", "tired") for b in ("man", "woman",
          "doctor") for c in ("wooden", "broken", "narrow")]  # fmt: skip
@@ -32,7 +32,7 @@ def rows(table: torch.Tensor) -> list[list[int]]:
 
 def test_sampled_sentences_say_the_same(tokenizer: Tokenizer, batch: Batch) -> None:
     """Text, tag, start and end stay; lengths fit; some words are cut in another way."""
-    sampled = SubwordSampler(tokenizer, 0.3).sample(batch, (1, 0, 0))
+    sampled = resampled(batch, tokenizer, 0.3, (1, 0, 0))
     sources, targets, inputs = rows(sampled.source), rows(sampled.target_out), rows(sampled.target_in)
 
     assert [tokenizer.decode(ids).text for ids in targets] == [
@@ -48,8 +48,9 @@ def test_sampled_sentences_say_the_same(tokenizer: Tokenizer, batch: Batch) -> N
 
 def test_the_seed_decides(tokenizer: Tokenizer, batch: Batch) -> None:
     """The same one gives the same pieces, whatever was drawn in between; another one gives others."""
-    sampler = SubwordSampler(tokenizer, 0.3)
-    first, other, again = (sampler.sample(batch, seed).target_out for seed in ((1, 0, 0), (1, 0, 1), (1, 0, 0)))
+    first, other, again = (
+        resampled(batch, tokenizer, 0.3, seed).target_out for seed in ((1, 0, 0), (1, 0, 1), (1, 0, 0))
+    )
 
     assert torch.equal(first, again)
     assert rows(first) != rows(other)
@@ -58,7 +59,7 @@ def test_the_seed_decides(tokenizer: Tokenizer, batch: Batch) -> None:
 def test_lengths_are_bounded(tokenizer: Tokenizer, batch: Batch) -> None:
     """However wild the sampling, no sentence grows by more than half."""
     wildest = {"unigram": 0.0, "bpe": 1.0}[tokenizer.config.algorithm]
-    sampled = SubwordSampler(tokenizer, wildest).sample(batch, (1,))
+    sampled = resampled(batch, tokenizer, wildest, (1,))
     before, after = (sum(map(len, rows(own.target_out))) for own in (batch, sampled))
 
     for new, old in zip(rows(sampled.target_out), rows(batch.target_out), strict=True):

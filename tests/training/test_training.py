@@ -18,7 +18,9 @@ from training.averaging import Checkpoints, MovingAverage, around
 from training.batches import Batches
 from training.config import TrainingConfig, read_recipe
 from training.corpus.config import read_corpora
-from training.run_state import Progress, load_state, save_state, write_atomically
+from training.disk import write_atomically
+from training.identity import Given
+from training.run_state import Progress, load_identity, load_state, save_state
 from training.schedule import learning_rate
 from training.trainer import choose_device, choose_precision
 from training.validation import ValidationResult, spread
@@ -128,12 +130,14 @@ def test_learning_rate_rises_stays_and_falls_to_zero() -> None:
 
 
 def test_state_round_trip(tmp_path: Path) -> None:
-    """Tensors and progress come back as they were."""
-    progress = Progress(update=3, epoch=1, kept=[1, 2], best_score=-1.5)
-    save_state(tmp_path / "s", {"x": torch.arange(5), "t": torch.ones(3, 2).T}, progress)
+    """Tensors, progress and what the run was begun with come back as they were."""
+    progress, begun = Progress(update=3, epoch=1, kept=[1, 2], best_score=-1.5), {"seed": Given("1", "one")}
+    save_state(tmp_path / "s", {"x": torch.arange(5), "t": torch.ones(3, 2).T}, progress, begun)
     tensors, restored = load_state(tmp_path / "s")
 
     assert restored == progress
+    assert load_identity(tmp_path / "s") == begun
+    assert load_identity(tmp_path / "none") == {}
     assert torch.equal(tensors["x"], torch.arange(5))
     assert torch.equal(tensors["t"], torch.ones(2, 3))
 
@@ -142,8 +146,9 @@ def test_a_damaged_checkpoint_is_explained(tmp_path: Path) -> None:
     """The message names the file and the way out."""
     (tmp_path / "s").write_bytes(b"nonsense")
 
-    with pytest.raises(TrainingError, match=r"checkpoint .* cannot be read .*; delete it to start anew"):
-        load_state(tmp_path / "s")
+    for load in (load_state, load_identity):
+        with pytest.raises(TrainingError, match=r"checkpoint .* cannot be read .*; delete it to start anew"):
+            load(tmp_path / "s")
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

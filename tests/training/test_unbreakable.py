@@ -16,7 +16,8 @@ from small_run import small_run
 from torch import Tensor
 
 from nmt.errors import Diverged, SaveError, TrainingError
-from training.run_state import Progress, load_state, locked, save_tensors, writes_explained
+from training.disk import locked, writes_explained
+from training.run_state import Progress, load_state, save_tensors
 from training.trainer import Work
 
 QUICK = {"updates": 4, "warmup_updates": 1, "decay_updates": 1, "save_every": 3}

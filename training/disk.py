@@ -1,0 +1,88 @@
+"""Files that are there as a whole or not at all, errors of the disk that say what to do, and names by content."""
+
+import errno
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from nmt.errors import DataError, SaveError, TrainingError
+
+_ADVICE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some of your quota",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "choose an --output that can be written",
+    errno.EACCES: "make the folder writable for you",
+    errno.EPERM: "make the folder writable for you",
+}
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file as a whole: written beside, flushed to the disk, renamed, and the rename flushed as well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.partial")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink()  # on a full disk, half a file is in the way of everything else
+        raise
+    flush_folder(path.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Make sure that what was renamed in a folder stays renamed when the power fails."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def writes_explained(folder: Path) -> Iterator[None]:
+    """Turn what the system says when a write fails into a `SaveError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, "check the disk")
+        raise SaveError(
+            f"{error.filename or folder} could not be written: {error.strerror or error}. What was saved before is "
+            f"whole; {advice}, then give the same command again: it goes on from there"
+        ) from error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a folder to one run at a time; the lock ends with the process, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TrainingError(
+                f"another process trains in {folder}; wait for it, or choose another --output"
+            ) from error
+        yield
+
+
+def key_of(paths: Iterable[Path], *settings: object) -> str:
+    """A name for what is made from these files and settings: another content, another name.
+
+    Raises `DataError` if a file cannot be read.
+    """
+    digest = hashlib.sha256(repr(settings).encode())
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    return digest.hexdigest()[:32]
