@@ -34,7 +34,7 @@ class MinimumRisk(Config):
 class FineTune(Config):
     """Starting from a model that is there. `[model]` then changes the settings of that model, such as its dropout."""
 
-    model: Path = Field(description="a model folder; prepare the data with --tokenizer and the same folder")
+    model: Path = Field(description="a model folder, or `box`; prepare the data with --tokenizer and that folder")
     other_pieces: bool = Field(
         False, description="the data may be cut into other pieces, of other languages; see training.transfer"
     )

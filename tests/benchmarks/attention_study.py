@@ -24,8 +24,9 @@ from nmt.translator import Translator
 from training.commands import EXIT_INTERRUPTED
 from training.config import TrainingConfig, read_recipe
 from training.corpus.prepared import PreparedCorpus
+from training.disk import write_atomically
 from training.run import run_training
-from training.run_state import Progress, write_atomically
+from training.run_state import Progress
 
 RECIPE = Path(__file__).parents[2] / "training" / "recipes" / "attention-study.toml"
 VARIANTS = {
