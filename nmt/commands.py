@@ -5,10 +5,9 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any, Literal, TextIO
 
 import typer
 
@@ -21,6 +20,8 @@ from nmt.runtime.threads import an_engine_a_core
 from nmt.text.normalize import is_blank
 from nmt.translation import TextHypothesis, Translation
 from nmt.translator import AUTO, Translator
+
+Alignments = Literal["pharaoh", "json"]
 
 _CHUNK = 512  # lines that are decoded together; bounds the memory, whatever the size of the input
 
@@ -37,13 +38,6 @@ LevelOption = Annotated[Level, typer.Option("--level", help="Of the alignments: 
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the search; see docs/search.md.")
 ]
-
-
-class Alignments(StrEnum):
-    """How `nmt translate` writes alignments."""
-
-    PHARAOH = "pharaoh"
-    JSON = "json"
 
 
 def translate(
@@ -230,11 +224,11 @@ def _write(
     number: int, translation: Translation | None, search: SearchConfig, alignments: Alignments | None, level: Level
 ) -> None:
     hypotheses = translation.hypotheses if translation else []
-    if alignments is Alignments.JSON:
+    if alignments == "json":
         rows = [{"text": h.text, **hypothesis_json(h, level)} for h in hypotheses]
         print(json.dumps({"line": number, "hypotheses": rows}, ensure_ascii=False), flush=True)
     elif not hypotheses:
         print(flush=True)
-    for hypothesis in hypotheses if alignments is not Alignments.JSON else []:
+    for hypothesis in hypotheses if alignments != "json" else []:
         line = hypothesis.text if search.n_best == 1 else f"{number} ||| {hypothesis.text} ||| {hypothesis.score:.4f}"
         print(line + (f"\t{hypothesis.alignment(level).pharaoh}" if alignments else ""), flush=True)

@@ -96,7 +96,7 @@ class EngineError(NmtError):
 class QueueFull(EngineError):
     """The queue of the engine is full; `retry_after_seconds` estimates when there is room."""
 
-    def __init__(self, message: str, retry_after_seconds: float = 1.0) -> None:
+    def __init__(self, message: str, retry_after_seconds: float) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
 

@@ -172,7 +172,6 @@ class TextHypothesis:
 class Translation:
     """A translated text: the hypotheses, best first. `detected_source` is set when the language was not given."""
 
-    source_text: str
     source: str
     target: str
     detected_source: str | None

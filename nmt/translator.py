@@ -131,7 +131,7 @@ class Translator:
         count = max((len(hypotheses) for hypotheses in found), default=0)
         ranks = range(max(1, count))
         hypotheses = [self._join(job, [own[min(rank, len(own) - 1)] for own in found]) for rank in ranks]
-        return Translation(job.text, job.source, job.target, job.detected_source, hypotheses)
+        return Translation(job.source, job.target, job.detected_source, hypotheses)
 
     def score(self, pairs: Sequence[tuple[str, str]], target: str, source: str) -> list[TextHypothesis]:
         """What the model thinks of given translations: pairs of source text and translation.

@@ -11,11 +11,6 @@ from nmt.kernels import training
 from nmt.model.encoder import Memory
 
 
-def score_bias(mask: Tensor) -> Tensor:
-    """mask (B, S), True where a piece is → what is added to the scores: 0 there, and -inf elsewhere."""
-    return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, -math.inf)
-
-
 class Attention(nn.Module):
     """Mix the memory, weighting each position by how well it fits the query; one class, six scores.
 
@@ -44,8 +39,9 @@ class Attention(nn.Module):
             nn.init.uniform_(self.energy, -1 / math.sqrt(key_size), 1 / math.sqrt(key_size))
 
     def memory(self, values: Tensor, mask: Tensor) -> Memory:
-        """values (B, S, M), mask (B, S). Projects the keys, once a sentence."""
-        return Memory(values, self.key(values), score_bias(mask))
+        """values (B, S, M), mask (B, S), True where a piece is. Projects the keys, once a sentence."""
+        bias = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, -math.inf)
+        return Memory(values, self.key(values), bias)
 
     def forward(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """query (B, T, H): any number of queries a sentence, which do not see each other.

@@ -58,10 +58,7 @@ class Decoder(nn.Module):
 
     def start(self, summary: Tensor) -> DecoderState:
         """The first state, K = 1, from the encoder's summary (B, M)."""
-        return self.first_state(torch.tanh(self.bridge(summary)))
-
-    def first_state(self, states: Tensor) -> DecoderState:
-        """From states (B, 2 · depth · H): hidden and cell of each layer."""
+        states = torch.tanh(self.bridge(summary))  # hidden and cell of each layer: (B, 2 · depth · H)
         hidden, cell = states.view(len(states), 2, self.depth, 1, -1).permute(1, 2, 0, 3, 4)
         return DecoderState(hidden, cell, states.new_zeros(len(states), 1, self.readout.out_features))
 

@@ -60,7 +60,8 @@ def mix(log_probs: Sequence[Floats], mixing: Mixing) -> Floats:
 
 
 def _log_sum(values: Floats, axis: int) -> Floats:
-    """log Σ eˣ over an axis, which stays."""
-    most = values.max(axis=axis, keepdims=True)
-    logarithms: Floats = most + np.log(np.exp(values - most).sum(axis=axis, keepdims=True))
+    """log Σ eˣ over an axis, which stays; -inf where all are."""
+    most = np.maximum(values.max(axis=axis, keepdims=True), np.finfo(values.dtype).min)
+    with np.errstate(divide="ignore"):
+        logarithms: Floats = most + np.log(np.exp(values - most).sum(axis=axis, keepdims=True))
     return logarithms

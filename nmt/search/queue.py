@@ -1,6 +1,6 @@
 """Who enters the running batch next: fair to small requests, kind to interactive ones, and never starving anyone."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -53,9 +53,6 @@ class WaitingQueue(Generic[Item]):
 
     def __len__(self) -> int:
         return len(self._items)
-
-    def __iter__(self) -> Iterator[Item]:
-        return iter(self._items.values())
 
     def put(self, item: Item) -> None:
         """At the end of its request, which is at the end of its lane if it is new there."""

@@ -14,7 +14,7 @@ from starlette.routing import Match
 
 from nmt import SearchConfig, Translator
 from nmt import errors as library_errors
-from nmt.errors import EngineError, NmtError
+from nmt.errors import EngineError, NmtError, QueueFull, VocabularyTooLarge
 from nmt.search.engine import Engine
 from service.app import create_app
 from service.engine import Decoder
@@ -545,8 +545,9 @@ def test_requests_at_once_get_what_they_get_alone(client: TestClient) -> None:
 def test_every_error_of_ours_has_a_status() -> None:
     """The table covers the whole tree, and every problem repeats its text."""
     kinds = [kind for kind in vars(library_errors).values() if isinstance(kind, type) and issubclass(kind, NmtError)]
+    further: dict[type, tuple[float, ...]] = {QueueFull: (1.0,), VocabularyTooLarge: (8,)}
     for kind in kinds:
-        problem = problem_of(kind("what happened"))
+        problem = problem_of(kind("what happened", *further.get(kind, ())))
 
         assert problem["detail"] == problem["error"] == "what happened"
         assert 400 <= problem["status"] <= 599

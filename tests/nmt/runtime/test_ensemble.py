@@ -109,3 +109,12 @@ def test_what_one_model_is_sure_against_survives_in_the_mean_alone() -> None:
 
     assert np.exp(mix(log_probs, "mean")[0]) == pytest.approx(0.45)
     assert np.exp(mix(log_probs, "log_linear")[0]) < 0.01
+
+
+@pytest.mark.parametrize("mixing", MIXINGS)
+def test_what_no_model_finds_possible_is_impossible(mixing: Mixing) -> None:
+    """And not no number at all."""
+    log_probs = [np.log(np.array(shares, np.float32)) for shares in ([0.25, 0.75], [0.5, 0.5])]
+    found = mix([np.append(own, np.float32(-np.inf)) for own in log_probs], mixing)
+
+    np.testing.assert_allclose(found, np.append(mix(log_probs, mixing), np.float32(-np.inf)), rtol=1e-6)
