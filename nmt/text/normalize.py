@@ -127,6 +127,9 @@ def _composing() -> frozenset[str]:
     found = {chr(code) for block in _HANGUL_VOWELS_AND_TAILS for code in block}
     for code in range(0x110000):
         parts = unicodedata.decomposition(chr(code)).split()
+        # Some are of class 0 but made of marks that are not, and these are put in order with others.
+        if parts and unicodedata.combining(unicodedata.normalize("NFKD", chr(code))[0]):
+            found.add(chr(code))
         found.update(chr(int(part, 16)) for part in parts[1:] if len(parts) == 2 and not parts[0].startswith("<"))
     # NFKC turns these into characters that compose (half-width voiced marks and half-width Hangul).
     found.update(chr(code) for code in (*range(0xFF9E, 0xFFA0), *range(0xFFA1, 0xFFDD), *range(0x3131, 0x318F)))

@@ -49,6 +49,7 @@ def expected_text(text: str, form: Form) -> str:
 @example(text="ﾡￂﾤ")
 @example(text="a\u0327\u0301 \u0301\u0327")
 @example(text="\u00a8\u037a")
+@example(text="\u00a8\u0f73")
 def test_text_is_what_python_composes_on_the_whole_text(text: str, form: Form) -> None:
     """Cutting the text into clusters changes nothing: the result is that of `unicodedata` on all of it."""
     assert normalize(text, form).text == expected_text(text, form)
