@@ -149,29 +149,9 @@ def hypothesis_json(hypothesis: TextHypothesis, level: Level) -> dict[str, Any]:
         "log_prob": hypothesis.log_prob,
         "score": hypothesis.score,
         "alignment": alignment_json(hypothesis, level),
-        "quality": _quality_json(hypothesis),
+        "quality": hypothesis.quality_report(),
         "terms": [asdict(term) for term in hypothesis.terms],
         "words": [{**asdict(word), "confidence": round(value, 4)} for word, value in words],
-    }
-
-
-def _quality_json(hypothesis: TextHypothesis) -> dict[str, Any]:
-    """As the API gives it."""
-    quality, source = hypothesis.quality, hypothesis.source_words
-    sentences = [
-        {
-            "start": part.target_start,
-            "end": part.target_start + len(part.target.text),
-            "confidence": round(part.confidence, 4),
-        }
-        for part in hypothesis.parts
-    ]
-    return {
-        **asdict(quality),
-        "uncovered": [asdict(source[number]) for number in quality.uncovered],
-        "over_covered": [asdict(source[number]) for number in quality.over_covered],
-        "sentences": sentences,
-        "warnings": hypothesis.warnings(),
     }
 
 

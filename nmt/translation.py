@@ -1,8 +1,9 @@
 """What comes out: translations of whole texts, each word traceable to where it came from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -156,6 +157,24 @@ class TextHypothesis:
             "repetition": self.quality.repetition,
         }
         return [name for name, holds in found.items() if holds]
+
+    def quality_report(self, min_confidence: float = 0.0) -> dict[str, Any]:
+        """`quality` as a client sees it: with the words themselves, the sentences and the warnings."""
+        source = self.source_words
+        return {
+            **asdict(self.quality),
+            "uncovered": [asdict(source[number]) for number in self.quality.uncovered],
+            "over_covered": [asdict(source[number]) for number in self.quality.over_covered],
+            "sentences": [
+                {
+                    "start": part.target_start,
+                    "end": part.target_start + len(part.target.text),
+                    "confidence": part.confidence,
+                }
+                for part in self.parts
+            ],
+            "warnings": self.warnings(min_confidence),
+        }
 
     def _aligned(self, level: Level) -> list[Alignment]:
         """That of each sentence; made once, as quality, warnings and replies all look at it."""

@@ -19,7 +19,6 @@ from service.schemas import (
     QualityReply,
     ScoredReply,
     ScoreRequest,
-    SentenceReply,
     TermReply,
     TokenReply,
     TopReply,
@@ -80,7 +79,7 @@ def translation_reply(
         score=round(translation.score, _DIGITS),
         detected_source=translation.detected_source,
         hypotheses=[hypothesis_reply(h, model, wanted) for h in translation.hypotheses],
-        quality=_quality(translation.hypotheses[0], wanted.min_confidence),
+        quality=QualityReply.model_validate(translation.hypotheses[0].quality_report(wanted.min_confidence)),
     )
     if references:
         scores = sentence_scores(translation.text, references)
@@ -91,7 +90,7 @@ def translation_reply(
 def scored_reply(hypothesis: TextHypothesis, model: ServedModel, wanted: Wanted) -> ScoredReply:
     """A translation that the caller brought."""
     own = hypothesis_reply(hypothesis, model, wanted)
-    quality = _quality(hypothesis, wanted.min_confidence)
+    quality = QualityReply.model_validate(hypothesis.quality_report(wanted.min_confidence))
     return ScoredReply(**own.model_dump(exclude_unset=True), quality=quality)
 
 
@@ -116,24 +115,6 @@ def hypothesis_reply(hypothesis: TextHypothesis, model: ServedModel, wanted: Wan
     if terms := hypothesis.terms:
         reply.terms = [TermReply.model_validate(asdict(term)) for term in terms]
     return reply
-
-
-def _quality(hypothesis: TextHypothesis, min_confidence: float) -> QualityReply:
-    quality, source = hypothesis.quality, hypothesis.source_words
-    return QualityReply(
-        confidence=quality.confidence,
-        coverage=quality.coverage,
-        repetition=quality.repetition,
-        uncovered=_units([source[number] for number in quality.uncovered]),
-        over_covered=_units([source[number] for number in quality.over_covered]),
-        sentences=[
-            SentenceReply(
-                start=part.target_start, end=part.target_start + len(part.target.text), confidence=part.confidence
-            )
-            for part in hypothesis.parts
-        ],
-        warnings=hypothesis.warnings(min_confidence),
-    )
 
 
 def _units(units: Sequence[Unit]) -> list[UnitReply]:

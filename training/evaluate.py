@@ -14,7 +14,7 @@ from nmt.config import SearchConfig
 from nmt.errors import ConfigError, DataError
 from nmt.package import ModelFolder
 from nmt.runtime.threads import an_engine_a_core
-from nmt.scoring.alignment_error import GoldLinks
+from nmt.scoring.alignment_error import AlignmentScore, GoldLinks
 from nmt.scoring.evaluation import Evaluation, LengthBucket
 from nmt.scoring.evaluation import evaluate as score_translations
 from nmt.scoring.metrics import MetricScore, Tokenization
@@ -78,12 +78,7 @@ def evaluate(
     if json_:
         print(json.dumps(summary, ensure_ascii=False, indent=2))
     else:
-        print(as_text(evaluation, len(rows), seconds, name))
-    if alignment and not json_:
-        print(
-            f"AER   {100 * alignment.error_rate:5.1f}  "
-            f"precision {100 * alignment.precision:.1f}, recall {100 * alignment.recall:.1f}"
-        )
+        print(as_text(evaluation, alignment, len(rows), seconds, name))
     if report:
         title = f"{source} to {target}: {', '.join(path.name for path in test)}"
         report.write_text(render(title, evaluation, rows, translated, seconds, name), encoding="utf-8")
@@ -115,12 +110,17 @@ def read_test_set(paths: Sequence[Path]) -> TestSet:
     return [(row[0], [reference for reference in row[1:] if reference.strip()]) for row in rows]
 
 
-def as_text(evaluation: Evaluation, sentences: int, seconds: float, model: str) -> str:
+def as_text(
+    evaluation: Evaluation, alignment: AlignmentScore | None, sentences: int, seconds: float, model: str
+) -> str:
     """The scores for a person."""
     lines = [f"model {model}: {sentences} sentences in {seconds:.1f} s, {sentences / seconds:.1f} a second"]
     for name, score in (("BLEU", evaluation.bleu), ("chrF2", evaluation.chrf), ("TER", evaluation.ter)):
         lines.append(f"{name:5} {score.score:5.1f}  {_interval(score)}  {score.signature}")
     lines.append("BLEU by source words: " + " · ".join(map(_bucket, evaluation.by_length)))
+    if alignment:
+        rates = f"precision {100 * alignment.precision:.1f}, recall {100 * alignment.recall:.1f}"
+        lines.append(f"AER   {100 * alignment.error_rate:5.1f}  {rates}")
     return "\n".join(lines)
 
 
@@ -135,7 +135,7 @@ def _bucket(bucket: LengthBucket) -> str:
 
 def _read_gold(path: Path | None, pairs: Sequence[tuple[str, str]], url: str | None) -> list[GoldLinks]:
     if path and url:
-        raise ConfigError("--gold-alignments compares a model folder's alignments; leave out --url, or give --model")
+        raise ConfigError("--gold-alignments compares a model folder's alignments; leave out --url")
     return read_gold_alignments(path, pairs) if path else []
 
 
