@@ -10,7 +10,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 
 from service import errors
-from service.limits import Connection
+from service.connection import Connection
 from service.registry import Registry
 from service.routes import evaluate, health, models, translate
 from service.security import SecurityHeaders

@@ -17,7 +17,7 @@ from nmt.errors import DeadlineExceeded, EngineError, EngineStopped, QueueFull
 from nmt.search.engine import Finished
 from nmt.search.guides import FREE, Guide
 from nmt.search.hypothesis import Hypothesis
-from nmt.search.queue import Priority, Terms
+from nmt.search.queue import Claim, Priority
 
 Result = TypeVar("Result")
 
@@ -207,9 +207,9 @@ class DecodeThread:
             request = self._inbox.get()
             if request is None:
                 return False
-            terms = Terms(id(request), request.priority, request.deadline)
+            claim = Claim(id(request), request.priority, request.deadline)
             request.tickets = [
-                self._engine.submit(source, request.search, terms, guide) for source, guide in request.sources
+                self._engine.submit(source, request.search, claim, guide) for source, guide in request.sources
             ]
             self._owner |= dict.fromkeys(request.tickets, request)
         return True

@@ -16,7 +16,7 @@ from nmt.search.beam import Frame, can_still_win, trace
 from nmt.search.guides import FREE, Guide
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.pool import Pool, Sentence, Ticket
-from nmt.search.queue import Terms, WaitingQueue
+from nmt.search.queue import Claim, WaitingQueue
 from nmt.search.stepper import State, Stepper
 
 
@@ -63,14 +63,14 @@ class Engine(Generic[State]):
         self._next_ticket = 0
 
     def submit(
-        self, source: Sequence[int], config: SearchConfig, terms: Terms | None = None, guide: Guide = FREE
+        self, source: Sequence[int], config: SearchConfig, claim: Claim | None = None, guide: Guide = FREE
     ) -> Ticket:
         """Queue a sentence, as source pieces. `step` will hand out the ticket with its hypotheses."""
         self._next_ticket += 1
-        sentence = Sentence(self._next_ticket, source, config, terms or Terms(), guide, self._clock())
+        sentence = Sentence(self._next_ticket, source, config, claim or Claim(), guide, self._clock())
         self._waiting.put(sentence)
-        if sentence.terms.deadline is not None:
-            heapq.heappush(self._deadlines, (sentence.terms.deadline, sentence.ticket))
+        if sentence.claim.deadline is not None:
+            heapq.heappush(self._deadlines, (sentence.claim.deadline, sentence.ticket))
         return sentence.ticket
 
     def cancel(self, *tickets: Ticket) -> None:

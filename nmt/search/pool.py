@@ -14,7 +14,7 @@ from nmt.search.choice import Choice
 from nmt.search.control import together
 from nmt.search.guides import Guide, Guides
 from nmt.search.hypothesis import Hypothesis
-from nmt.search.queue import Terms
+from nmt.search.queue import Claim
 from nmt.search.repetition import Repetition
 from nmt.search.stepper import State, Stepper
 
@@ -28,7 +28,7 @@ class Sentence:
     ticket: Ticket
     source: Sequence[int]
     config: SearchConfig
-    terms: Terms
+    claim: Claim
     guide: Guide
     submitted: float
     entered: float = math.inf

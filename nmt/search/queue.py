@@ -11,8 +11,8 @@ BULK_SHARE = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """On what terms a sentence is decoded.
+class Claim:
+    """When a sentence wants to be decoded, and for whom.
 
     request: sentences that name the same one share a place in the queue; a sentence without one is a request of its
     own · priority · deadline: a time of the engine's clock after which nobody wants the answer.
@@ -31,8 +31,8 @@ class Waiting(Protocol):
         """Its number, unique."""
 
     @property
-    def terms(self) -> Terms:
-        """On what terms it waits."""
+    def claim(self) -> Claim:
+        """When it wants to be decoded, and for whom."""
 
 
 Item = TypeVar("Item", bound=Waiting)
@@ -57,7 +57,7 @@ class WaitingQueue(Generic[Item]):
     def put(self, item: Item) -> None:
         """At the end of its request, which is at the end of its lane if it is new there."""
         self._items[item.ticket] = item
-        self._lanes[item.terms.priority].setdefault(_request(item), {})[item.ticket] = item
+        self._lanes[item.claim.priority].setdefault(_request(item), {})[item.ticket] = item
 
     def peek(self) -> Item:
         """Whose turn it is."""
@@ -68,7 +68,7 @@ class WaitingQueue(Generic[Item]):
     def pop(self) -> Item:
         """Take out whose turn it is; the next turn is that of another request."""
         item = self.peek()
-        lane = item.terms.priority
+        lane = item.claim.priority
         self.remove(item.ticket)
         self._since_bulk = 0 if lane == "bulk" else self._since_bulk + 1
         requests, request = self._lanes[lane], _request(item)
@@ -80,7 +80,7 @@ class WaitingQueue(Generic[Item]):
         """Take a sentence out wherever it stands; None when it does not wait."""
         item = self._items.pop(ticket, None)
         if item is not None:
-            requests = self._lanes[item.terms.priority]
+            requests = self._lanes[item.claim.priority]
             own = requests[_request(item)]
             del own[ticket]
             if not own:
@@ -95,4 +95,4 @@ class WaitingQueue(Generic[Item]):
 
 
 def _request(item: Waiting) -> Hashable:
-    return ("alone", item.ticket) if item.terms.request is None else ("request", item.terms.request)
+    return ("alone", item.ticket) if item.claim.request is None else ("request", item.claim.request)

@@ -11,8 +11,8 @@ from service.engine import Decoded
 from service.limits import check_comparisons, check_pairs, check_search, check_size, check_texts, grouped_references
 from service.registry import ServedModel
 from service.replies import Wanted, model_name, scored_reply
-from service.routes.translate import Outcome, translate_texts
 from service.schemas import EvaluateReply, EvaluateRequest, ScoreReply, ScoreRequest
+from service.translating import Outcome, translate_texts
 
 router = APIRouter(tags=["evaluation"])
 

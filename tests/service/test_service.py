@@ -16,11 +16,11 @@ from nmt import SearchConfig, Translator
 from nmt import errors as library_errors
 from nmt.errors import EngineError, NmtError, QueueFull, VocabularyTooLarge
 from nmt.search.engine import Engine
+from service import limits
 from service.app import create_app
 from service.engine import Decoder
 from service.errors import STATUS, problem_of
 from service.registry import Registry
-from service.routes import translate as translate_route
 from service.security import HEADERS
 from service.settings import Settings
 
@@ -149,7 +149,7 @@ def test_alignments_too_large_for_a_reply_are_refused(client: TestClient, path: 
 
 def test_guides_too_many_for_the_memory_are_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of all texts of a request together; what several ask for alike is there once."""
-    monkeypatch.setattr(translate_route, "_MOST_STATES", 30)
+    monkeypatch.setattr(limits, "_MOST_STATES", 30)
     body = {
         "source": "de",
         "target": "en",

@@ -14,7 +14,7 @@ from nmt.config import ModelConfig, SearchConfig
 from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime.stepper import stepper_of
 from nmt.search.engine import Engine, Finished, search_all
-from nmt.search.queue import BULK_SHARE, Terms
+from nmt.search.queue import BULK_SHARE, Claim
 from nmt.search.stepper import Step
 from nmt.text.tokenizer import BEGIN, END
 
@@ -58,8 +58,8 @@ def test_ten_thousand_requests_at_random_are_each_answered_once() -> None:
         for _ in range(rng.randint(0, min(90, 10_000 - submitted))):
             config = SearchConfig(beam_size=rng.randint(1, 4), max_length=rng.randint(1, 8))
             deadline = clock.now + rng.randint(1, 60) if rng.random() < 0.3 else None
-            terms = Terms(rng.choice([None, rng.randint(0, 50)]), rng.choice(["interactive", "bulk"]), deadline)
-            waiting.add(engine.submit([rng.randint(4, 6)] * rng.randint(1, 5) + [END], config, terms))
+            claim = Claim(rng.choice([None, rng.randint(0, 50)]), rng.choice(["interactive", "bulk"]), deadline)
+            waiting.add(engine.submit([rng.randint(4, 6)] * rng.randint(1, 5) + [END], config, claim))
             submitted += 1
         if waiting and rng.random() < 0.3:
             gone = {rng.choice(sorted(waiting)) for _ in range(3)}
@@ -114,10 +114,10 @@ def test_a_large_request_cannot_hold_up_a_small_one(large: int, small: int, befo
     engine = Engine(FastTable(), max_rows=2)
     config = SearchConfig(method="greedy", max_length=2)
     for number in range(large):
-        engine.submit([4, END], config, Terms("large"))
+        engine.submit([4, END], config, Claim("large"))
         if number < before:
-            engine.submit([4, END], config, Terms(number))
-    own = {engine.submit([5, END], config, Terms("small")) for _ in range(small)}
+            engine.submit([4, END], config, Claim(number))
+    own = {engine.submit([5, END], config, Claim("small")) for _ in range(small)}
     done = [finished.ticket for finished in engine.run()]
     last = max(done.index(ticket) for ticket in own)
 
@@ -128,8 +128,8 @@ def test_bulk_waits_for_interactive_work_but_is_not_starved() -> None:
     """One of BULK_SHARE sentences that enter is a bulk one while both wait, and all when only bulk waits."""
     engine = Engine(FastTable(), max_rows=1)
     config = SearchConfig(method="greedy", max_length=1)
-    bulk = [engine.submit([4, END], config, Terms("b", "bulk")) for _ in range(6)]
-    interactive = [engine.submit([4, END], config, Terms("i")) for _ in range(9)]
+    bulk = [engine.submit([4, END], config, Claim("b", "bulk")) for _ in range(6)]
+    interactive = [engine.submit([4, END], config, Claim("i")) for _ in range(9)]
     kinds = "".join("b" if finished.ticket in bulk else "i" for finished in engine.run())
 
     assert kinds[: BULK_SHARE * 3] == ("i" * (BULK_SHARE - 1) + "b") * 3
@@ -156,9 +156,9 @@ def test_the_deadline_frees_the_rows_before_the_next_step() -> None:
     clock = Clock()
     engine = Engine(FastTable(), max_rows=2, clock=clock)
     long = SearchConfig(beam_size=2, max_length=9, min_length=9)
-    decoding = engine.submit([4, END], long, Terms(deadline=5.0))
-    queued = engine.submit([5, END], long, Terms(deadline=5.0))
-    patient = engine.submit([6, END], SHORT, Terms(deadline=50.0))
+    decoding = engine.submit([4, END], long, Claim(deadline=5.0))
+    queued = engine.submit([5, END], long, Claim(deadline=5.0))
+    patient = engine.submit([6, END], SHORT, Claim(deadline=50.0))
     assert engine.step() == []
     clock.now = 5.0
     late = {finished.ticket: finished for finished in engine.step()}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.limits import Connection
+from service.connection import Connection
 
 SCOPE = {"type": "http", "method": "POST", "path": "/"}
 BODY = {"type": "http.request", "body": b"x", "more_body": False}

@@ -1,0 +1,85 @@
+"""Texts on their way through a model: planned, decoded together with everybody else's, assembled."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from nmt import SearchConfig, Translation
+from nmt.errors import InputError, UnknownLanguage
+from nmt.search.automaton import Automaton
+from nmt.search.queue import Priority
+from nmt.translation import Job
+from nmt.translator import AUTO
+from service.engine import Decoded
+from service.limits import check_automata
+from service.registry import ServedModel
+
+Outcome = Translation | InputError
+Result = TypeVar("Result")
+
+_SHORT = 1000  # characters, or pieces, of all hypotheses: about a millisecond to plan, and another for the reply
+
+
+async def translate_texts(
+    model: ServedModel,
+    texts: Sequence[str],
+    source: str,
+    target: str,
+    search: SearchConfig,
+    deadline: float,
+    finish: Callable[[list[Outcome], Decoded], Result],
+    *,
+    priority: Priority,
+    quick: bool,
+) -> Result:
+    """Plan, decode together with everybody else's texts, assemble; a text that cannot be translated is its error.
+
+    `finish` makes the reply of it, in the same thread as the assembling; quick: it does not take longer than that.
+    """
+    size = sum(map(len, texts)) * search.n_best
+    here = quick and size <= _SHORT and source != AUTO and not search.guided
+    plans = await _done(model, lambda: _plan_all(model, texts, source, target, search), deadline, here=here)
+    jobs = [plan for plan in plans if isinstance(plan, Job)]
+    sources = [pieces.ids for job in jobs for pieces in job.sources]
+    guides = [guide for job in jobs for guide in job.guides]
+    decoded = Decoded([], 0.0, 0.0)
+    if sources:
+        decoded = await model.decoder.decode(sources, search, deadline, guides, priority)
+    found = iter(decoded.hypotheses)
+
+    def outcome(plan: Job | InputError) -> Outcome:
+        if isinstance(plan, InputError):
+            return plan
+        own = [next(found) for _ in plan.sources]
+        try:
+            return model.translator.assemble(plan, own, search)
+        except InputError as error:
+            return error
+
+    here = here and sum(len(own.pieces) for found in decoded.hypotheses for own in found) <= _SHORT
+    return await _done(model, lambda: finish([outcome(plan) for plan in plans], decoded), deadline, here=here)
+
+
+async def _done(model: ServedModel, work: Callable[[], Result], deadline: float, *, here: bool) -> Result:
+    """Short work is done here: to change threads, twice, costs more. While it lasts, nobody else is answered."""
+    return work() if here else await model.decoder.plan(work, deadline)
+
+
+def _plan_all(
+    model: ServedModel, texts: Sequence[str], source: str, target: str, search: SearchConfig
+) -> list[Job | InputError]:
+    plans, automata = [], set[Automaton]()
+    for text in texts:
+        plans.append(_plan(model, text, source, target, search))
+        if isinstance(plan := plans[-1], Job):
+            automata.update(own for guide in plan.guides for own in guide.automata)
+        check_automata(automata)
+    return plans
+
+
+def _plan(model: ServedModel, text: str, source: str, target: str, search: SearchConfig) -> Job | InputError:
+    try:
+        return model.translator.plan(text, source, target, search)
+    except UnknownLanguage:
+        raise  # the same for all texts
+    except InputError as error:
+        return error
