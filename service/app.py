@@ -20,12 +20,12 @@ _WEB = Path(__file__).parent / "web"
 _ROUTERS = (translate.router, evaluate.router, models.router, health.router)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """An app that loads its models when it starts; nothing happens at import."""
+def create_app(registry: Registry, settings: Settings) -> FastAPI:
+    """An app whose models begin to answer when it starts."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        registry = await run_in_threadpool(Registry.load, settings)
+        registry.start()
         app.state.registry = registry
         yield
         app.state.registry = None

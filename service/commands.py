@@ -9,11 +9,12 @@ from typing import Annotated, Any
 import typer
 import uvicorn
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from nmt.config import describe
 from nmt.errors import ConfigError
-from nmt.package import ModelFolder
 from service.app import create_app
+from service.registry import Registry
 from service.settings import Settings
 
 
@@ -30,11 +31,13 @@ def serve(
         settings = Settings(**{key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
         raise ConfigError(f"settings (NMT_… variables and options): {describe(error, Settings)}") from error
-    for folder in settings.models:  # before the server says that it starts, and says in 30 lines why it did not
-        ModelFolder.load(folder)
+    except SettingsError as error:  # only `models` is read as JSON before it is checked
+        raise ConfigError(f'NMT_MODELS is not valid JSON: {error.__cause__}; wanted: ["FOLDER", …]') from error
     logging.basicConfig(level=logging.INFO, format="%(levelname)s:     %(message)s")
+    # Before the server starts, which would say in 30 lines why it cannot.
+    app = create_app(Registry.load(settings), settings)
     where = f"http://{settings.host}:{settings.port}"
     typer.echo(f"The page: {where}/   The API: {where}/docs   (ready when {where}/readyz says ok)", err=True)
     # uvicorn finishes the accepted work on SIGTERM, then raises the signal once more: that is the end, and a good one.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, timeout_graceful_shutdown=25)
+    uvicorn.run(app, host=settings.host, port=settings.port, timeout_graceful_shutdown=25)

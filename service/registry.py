@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nmt import SearchConfig, Translator
+from nmt.errors import ConfigError
 from nmt.package import ModelFolder
 from nmt.runtime.threads import an_engine_a_core
 from nmt.translator import AUTO, default_model
@@ -36,13 +37,24 @@ class Registry:
 
     @classmethod
     def load(cls, settings: Settings) -> "Registry":
-        """Load the folders, or the model in the box, and start their decode threads."""
+        """Load the folders, or the model in the box. Raises `ConfigError` for two models of one name."""
         engines = an_engine_a_core()
-        models = [_load(folder, settings, engines) for folder in settings.models or [default_model()]]
-        registry = cls(models)
-        for model in models:
+        folders = [ModelFolder.load(path) for path in settings.models or [default_model()]]
+        named: dict[str, Path] = {}
+        for folder in folders:
+            name = folder.description.name
+            if name in named:
+                raise ConfigError(
+                    f"the models in {named[name]} and {folder.path} are both named {name!r}, and requests could not "
+                    "say which; serve one of them, or train one again from a recipe with another file name"
+                )
+            named[name] = folder.path
+        return cls([_served(folder, settings, engines) for folder in folders])
+
+    def start(self) -> None:
+        """Start the decode threads of all models."""
+        for model in self.models:
             model.decoder.start()
-        return registry
 
     def find(self, name: str | None, source: str, target: str) -> ServedModel:
         """Raises `UnknownModel`. A direction that no model has is left to the first model to complain about."""
@@ -69,12 +81,11 @@ class Registry:
             model.decoder.stop()
 
 
-def _load(path: Path, settings: Settings, engines: int) -> ServedModel:
-    folder = ModelFolder.load(path)
+def _served(folder: ModelFolder, settings: Settings, engines: int) -> ServedModel:
     translator = Translator.from_folders([folder], settings.precision)
     source, target = translator.directions[0]
     translator.translate(["1"], target, source, SearchConfig(max_length=4))  # the first run of a network is slow
-    _log.info("loaded model %s from %s, to decode in %s", folder.description.name, path, translator.precision)
+    _log.info("loaded model %s from %s, to decode in %s", folder.description.name, folder.path, translator.precision)
     description = folder.description
     decoder = Decoder(translator, settings.queue_size, engines)
     return ServedModel(description.name, description.version, folder.sha256, folder.parameters, translator, decoder)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from starlette.routing import Match
 
@@ -25,11 +26,16 @@ from service.security import HEADERS
 from service.settings import Settings
 
 
+def app_of(settings: Settings) -> FastAPI:
+    """The app with the models that the settings name."""
+    return create_app(Registry.load(settings), settings)
+
+
 @pytest.fixture(scope="module")
 def client(tiny_folder: Path) -> Iterator[TestClient]:
     """A service with the small model."""
     settings = Settings(models=[tiny_folder], max_texts=4, max_characters=300, max_body_bytes=4096, max_weights=5000)
-    with TestClient(create_app(settings)) as client:
+    with TestClient(app_of(settings)) as client:
         yield client
 
 
@@ -205,7 +211,7 @@ def test_the_service_warns_below_the_confidence_that_is_asked_for(client: TestCl
 
 def test_the_threshold_may_be_a_setting(tiny_folder: Path) -> None:
     """NMT_MIN_CONFIDENCE holds for requests that name none."""
-    with TestClient(create_app(Settings(models=[tiny_folder], min_confidence=0.9))) as client:
+    with TestClient(app_of(Settings(models=[tiny_folder], min_confidence=0.9))) as client:
         marked = ask(client, text="Der Hund.")["translations"][0]["quality"]["warnings"]
         unmarked = ask(client, text="Der Hund.", min_confidence=0)["translations"][0]["quality"]["warnings"]
 
@@ -326,7 +332,7 @@ def test_what_nobody_foresaw_is_a_problem_with_the_headers_of_all_replies(
 ) -> None:
     """Without a word of the text."""
     monkeypatch.setattr(Registry, "find", lambda *_: 1 / 0)
-    with TestClient(create_app(Settings(models=[tiny_folder])), raise_server_exceptions=False) as client:
+    with TestClient(app_of(Settings(models=[tiny_folder])), raise_server_exceptions=False) as client:
         response = client.post("/translate", json={"text": "Geheim", "source": "de", "target": "en"})
 
     assert response.status_code == response.json()["status"] == 500
@@ -467,7 +473,7 @@ def test_health_page_and_docs(client: TestClient) -> None:
 
 def test_not_ready_before_the_models_are_loaded(tiny_folder: Path) -> None:
     """503 with Retry-After; alive all the same."""
-    client = TestClient(create_app(Settings(models=[tiny_folder])))
+    client = TestClient(app_of(Settings(models=[tiny_folder])))
     response = client.get("/readyz")
 
     assert response.status_code == 503
@@ -477,7 +483,7 @@ def test_not_ready_before_the_models_are_loaded(tiny_folder: Path) -> None:
 
 def test_a_full_queue_refuses_and_says_when_to_come_back(tiny_folder: Path) -> None:
     """429 with Retry-After, while those inside are answered."""
-    with TestClient(create_app(Settings(models=[tiny_folder], queue_size=1))) as client:
+    with TestClient(app_of(Settings(models=[tiny_folder], queue_size=1))) as client:
         release = hold_up(client)
         body = {"text": "Der Hund.", "source": "de", "target": "en", "search": {"max_length": 5}}
         answers: list[int] = []
@@ -496,7 +502,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(tiny_folder: Path) -> N
 
 def test_a_deadline_is_kept_and_frees_the_engine(tiny_folder: Path) -> None:
     """504, and the next request is answered."""
-    with TestClient(create_app(Settings(models=[tiny_folder], deadline_seconds=0.3))) as client:
+    with TestClient(app_of(Settings(models=[tiny_folder], deadline_seconds=0.3))) as client:
         release = hold_up(client)
         body = {"text": "Der Hund.", "source": "de", "target": "en", "search": {"max_length": 5}}
         late = client.post("/translate", json=body)
@@ -512,7 +518,7 @@ def test_a_failing_step_answers_with_an_error_and_the_service_goes_on(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """503 for those in the batch; the next request finds a working engine."""
-    with TestClient(create_app(Settings(models=[tiny_folder]))) as client:
+    with TestClient(app_of(Settings(models=[tiny_folder]))) as client:
         body = {"text": "Der Hund.", "source": "de", "target": "en", "search": {"max_length": 5}}
         with monkeypatch.context() as broken:
             broken.setattr(Engine, "step", lambda _: (_ for _ in ()).throw(RuntimeError("broken")))

@@ -1,6 +1,7 @@
 """The commands as a user types them, from text files to scores."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -270,6 +271,31 @@ def test_a_run_instead_of_its_model_is_explained(run: Path) -> None:
 
         assert refused.startswith(f"error: {run} has no SHA256SUMS: it is no model folder")
         assert refused.endswith(f"; did you mean {run / 'model'}?\n")
+
+
+def test_settings_that_cannot_be_read_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one line, whether it is the value or its form."""
+    for name, value, message in (
+        (
+            "NMT_MODELS",
+            "mine",
+            "NMT_MODELS is not valid JSON: Expecting value: line 1 column 1 (char 0); want",
+        ),
+        ("NMT_PORT", "80000", "settings (NMT_… variables and options): port is '80000': Input should be less than or"),
+    ):
+        with monkeypatch.context() as environment:
+            environment.setenv(name, value)
+            assert nmt("serve", status=2).stderr.startswith(f"error: {message}")
+
+
+def test_two_models_of_one_name_are_not_served(run: Path, tmp_path: Path) -> None:
+    """Requests name the model that they want."""
+    copy = tmp_path / "copy"
+    shutil.copytree(run / "model", copy)
+    refused = nmt("serve", "--port", 0, "--model", run / "model", "--model", copy, status=2).stderr
+
+    assert refused.startswith(f"error: the models in {run / 'model'} and {copy} are both named")
+    assert "Traceback" not in refused
 
 
 def test_a_model_that_is_not_there_is_explained(tmp_path: Path) -> None:
