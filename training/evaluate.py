@@ -11,7 +11,7 @@ import typer
 
 from nmt.commands import MixingOption, ModelOption, PrecisionOption, SetOption, read_search
 from nmt.config import SearchConfig
-from nmt.errors import ConfigError, DataError
+from nmt.errors import ConfigError
 from nmt.package import ModelFolder
 from nmt.runtime.threads import an_engine_a_core
 from nmt.scoring.alignment_error import AlignmentScore, GoldLinks
@@ -19,12 +19,11 @@ from nmt.scoring.evaluation import Evaluation, LengthBucket
 from nmt.scoring.evaluation import evaluate as score_translations
 from nmt.scoring.metrics import MetricScore, Tokenization
 from nmt.translator import Translator, default_model
-from training.corpus.files import read_lines
+from training.corpus.test_sets import read_test_set
 from training.gold_alignments import read_gold_alignments, score_alignments
 from training.remote import translate_remotely
 from training.report.html import Translated, check_writable, render
 
-TestSet = list[tuple[str, list[str]]]
 _CHUNK = 1000
 
 
@@ -90,24 +89,6 @@ def _check_url(context: typer.Context, url: str | None) -> None:
     given = [option for option, source in sources.items() if source and source.name == "COMMANDLINE"]
     if url and given:
         raise ConfigError(f"--url asks a service, which has its model already; leave out --url, or {', '.join(given)}")
-
-
-def read_test_set(paths: Sequence[Path]) -> TestSet:
-    """Sources with their references, from one TSV file or from files that are parallel line by line."""
-    columns = [read_lines(path, "the test set") for path in paths]
-    if len(paths) == 1:
-        rows = [line.split("\t") for line in columns[0]]
-    elif len({len(column) for column in columns}) == 1:
-        rows = [list(row) for row in zip(*columns, strict=True)]
-    else:
-        sizes = ", ".join(f"{path} has {len(column)}" for path, column in zip(paths, columns, strict=True))
-        raise DataError(f"parallel files must have the same number of lines, but {sizes}")
-    for number, row in enumerate(rows, start=1):
-        if len(row) < 2 or not row[0].strip() or not any(reference.strip() for reference in row[1:]):
-            raise DataError(f"{paths[0]}, line {number}: wanted a source and at least one reference, got {row!r:.80}")
-    if not rows:
-        raise DataError(f"{paths[0]} is empty; a test set has at least one line")
-    return [(row[0], [reference for reference in row[1:] if reference.strip()]) for row in rows]
 
 
 def as_text(

@@ -19,7 +19,7 @@ from nmt.translator import Translator, default_model
 from training.config import FineTune, TrainingConfig, Validation
 from training.corpus.prepared import PreparedCorpus
 from training.corpus.splitting import fold
-from training.evaluate import read_test_set
+from training.corpus.test_sets import read_test_set
 from training.identity import shape
 from training.transfer import transferred
 from training.validation import Lost, engines_beside_training, nothing_lost, spread

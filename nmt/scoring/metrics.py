@@ -64,7 +64,7 @@ def corpus_bleu(
     hypotheses: Sequence[str], references: Sequence[Sequence[str]], tokenize: Tokenization = "13a"
 ) -> MetricScore:
     """BLEU alone."""
-    return _corpus_score(_bleu(tokenize), hypotheses, references, bootstrap=False)
+    return corpus_scores(hypotheses, references, tokenize=tokenize, metrics=("bleu",))["bleu"]
 
 
 def _bleu(tokenize: Tokenization) -> BLEU:

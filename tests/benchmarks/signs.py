@@ -16,7 +16,7 @@ from nmt import Translator
 from nmt.alignment import Unit
 from nmt.scoring.metrics import sentence_scores
 from nmt.translation import TextHypothesis
-from training.evaluate import TestSet, read_test_set
+from training.corpus.test_sets import TestSet, read_test_set
 
 EDGES = 0.0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.01
 
