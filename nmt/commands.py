@@ -3,7 +3,7 @@
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -78,7 +78,11 @@ def translate(
     refused = False
     for first, lines in _chunks(_stdin()):
         wanted = [line for line in lines if not is_blank(line)]
-        done = iter(_each(lambda own: translator.translate(own, target, source, search, engines), wanted))
+        outcomes = translator.attempt(wanted, target, source, search, engines)
+        errors = [outcome for outcome in outcomes if isinstance(outcome, InputError)]
+        if first == 0 and errors and len(errors) == len(outcomes):
+            raise errors[0]  # what is asked for fits no line, and nothing was written yet
+        done = iter(outcomes)
         for number, line in enumerate(lines, start=first):
             translation = None if is_blank(line) else next(done)
             if isinstance(translation, InputError):
@@ -89,24 +93,6 @@ def translate(
                 _warn(number, translation.hypotheses[0])
     if refused:
         raise typer.Exit(2)
-
-
-def _each(translate: Callable[[list[str]], list[Translation]], texts: list[str]) -> list[Translation | InputError]:
-    """The translation of each text, or why it has none. Raises what is wrong with all of them."""
-    try:
-        return [*translate(texts)]
-    except InputError as error:
-        if len(texts) == 1:
-            raise
-        half, found = len(texts) // 2, list[Translation | InputError]()
-        for own in (texts[:half], texts[half:]):
-            try:
-                found += _each(translate, own)
-            except InputError as refusal:
-                found += [refusal] * len(own)
-        if all(isinstance(one, InputError) for one in found):
-            raise error
-        return found
 
 
 def read_search(values: dict[str, Any], changes: Sequence[str] | None) -> SearchConfig:

@@ -1,10 +1,10 @@
 """The one place where all parts meet: text in, `Translation` out."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
 
 import numpy as np
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 Direction = tuple[str, str]
 AUTO = "auto"
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -40,8 +42,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class Translator:
     """Translates with one model, or with several as an ensemble.
 
-    `translate` does all; `plan` and `assemble` are its two ends, for those who own the engine between them, as the
-    service does.
+    `translate` does all, `attempt` all it can; `plan` and `assemble` are their two ends, for those who own the engine
+    between them, as the service does.
     """
 
     def __init__(
@@ -91,10 +93,28 @@ class Translator:
             raise InputError("texts is a single text, and would be translated letter by letter; give a list", "text")
         search = search or SearchConfig()
         jobs = [self.plan(text, source, target, search) for text in texts]
+        found = self._search(jobs, search, engines)
+        return [self.assemble(job, own, search) for job, own in zip(jobs, found, strict=True)]
+
+    def attempt(
+        self, texts: Sequence[str], target: str, source: str, search: SearchConfig, engines: int = 1
+    ) -> list[Translation | InputError]:
+        """As `translate`, but a text that cannot be translated becomes its error, and the others their translation.
+
+        Raises `UnknownLanguage`, which is wrong with all of them.
+        """
+        plans = [attempted(self.plan, text, source, target, search) for text in texts]
+        found = iter(self._search([plan for plan in plans if isinstance(plan, Job)], search, engines))
+        return [
+            attempted(self.assemble, plan, next(found), search) if isinstance(plan, Job) else plan for plan in plans
+        ]
+
+    def _search(self, jobs: Sequence[Job], search: SearchConfig, engines: int) -> list[list[list[Hypothesis]]]:
+        """The hypotheses of each sentence of each job; all are decoded together."""
         sources = [pieces.ids for job in jobs for pieces in job.sources]
         guides = [guide for job in jobs for guide in job.guides]
         found = iter(search_all(self._stepper, sources, search, engines, guides))
-        return [self.assemble(job, [next(found) for _ in job.sources], search) for job in jobs]
+        return [[next(found) for _ in job.sources] for job in jobs]
 
     def plan(self, text: str, source: str, target: str, search: SearchConfig) -> Job:
         """Find the language, split into sentences, cut into pieces, prepare what the search asks of the translation.
@@ -197,6 +217,16 @@ class Translator:
 
     def _known(self) -> str:
         return ", ".join(f"{source} to {target}" for source, target in self.directions)
+
+
+def attempted(make: Callable[Given, Made], *given: Given.args, **named: Given.kwargs) -> Made | InputError:
+    """What `make` makes of one text among others, or what is wrong with that text. Raises `UnknownLanguage`."""
+    try:
+        return make(*given, **named)
+    except UnknownLanguage:
+        raise
+    except InputError as error:
+        return error
 
 
 def _common_directions(folders: Sequence[ModelFolder]) -> list[Direction]:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from nmt import SearchConfig, Translation
-from nmt.errors import InputError, UnknownLanguage
+from nmt.errors import InputError
 from nmt.search.automaton import Automaton
 from nmt.search.queue import Priority
 from nmt.translation import Job
-from nmt.translator import AUTO
+from nmt.translator import AUTO, attempted
 from service.engine import Decoded
 from service.limits import check_automata
 from service.registry import ServedModel
@@ -50,10 +50,7 @@ async def translate_texts(
         if isinstance(plan, InputError):
             return plan
         own = [next(found) for _ in plan.sources]
-        try:
-            return model.translator.assemble(plan, own, search)
-        except InputError as error:
-            return error
+        return attempted(model.translator.assemble, plan, own, search)
 
     here = here and sum(len(own.pieces) for found in decoded.hypotheses for own in found) <= _SHORT
     return await _done(model, lambda: finish([outcome(plan) for plan in plans], decoded), deadline, here=here)
@@ -69,17 +66,8 @@ def _plan_all(
 ) -> list[Job | InputError]:
     plans, automata = [], set[Automaton]()
     for text in texts:
-        plans.append(_plan(model, text, source, target, search))
+        plans.append(attempted(model.translator.plan, text, source, target, search))
         if isinstance(plan := plans[-1], Job):
             automata.update(own for guide in plan.guides for own in guide.automata)
         check_automata(automata)
     return plans
-
-
-def _plan(model: ServedModel, text: str, source: str, target: str, search: SearchConfig) -> Job | InputError:
-    try:
-        return model.translator.plan(text, source, target, search)
-    except UnknownLanguage:
-        raise  # the same for all texts
-    except InputError as error:
-        return error

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from nmt.errors import TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from training.run_state import Progress, save_tensors
 
@@ -53,8 +55,14 @@ class Checkpoints:
             path.unlink(missing_ok=True)
 
     def load(self, update: int) -> dict[str, Tensor]:
-        """The weights of an update."""
-        return load_file(self.path(update))
+        """The weights of an update. Raises `TrainingError` if they are missing or damaged."""
+        try:
+            return load_file(self.path(update))
+        except (OSError, SafetensorError) as error:
+            raise TrainingError(
+                f"the checkpoint {self.path(update)} is not there as a whole ({error}), and the run cannot end without "
+                "it; put it back, or train in another folder"
+            ) from error
 
     def mean(self, updates: Sequence[int]) -> dict[str, Tensor]:
         """The mean of several checkpoints' weights, which lies nearer the middle of the valley than each of them."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from nmt.text.tokenizer import BEGIN, PAD
 from training.piece_table import PieceTable
@@ -119,6 +120,17 @@ class Batches:
         source, lengths = self._sources.padded(rows), torch.from_numpy(self._sources.lengths(rows))
         links = _shares(self._links, rows, (*target_out.shape, source.size(1))) if self._links else None
         return Batch(source, lengths, target_in, target_out, links)
+
+
+def batch_of(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> Batch:
+    """Pairs of sentences, each ending with the end of sentence, as tensors; a target is read one piece late."""
+    begun = [[BEGIN, *own[:-1]] for own in targets]
+    lengths = torch.tensor([len(own) for own in sources])
+    return Batch(_padded(sources), lengths, _padded(begun), _padded(targets))
+
+
+def _padded(sentences: Sequence[Sequence[int]]) -> Tensor:
+    return pad_sequence([torch.tensor(own) for own in sentences], batch_first=True, padding_value=PAD)
 
 
 def _shares(links: PieceTable, rows: np.ndarray, shape: tuple[int, ...]) -> Tensor:

@@ -1,14 +1,14 @@
 """The README of a model folder: data, rights, scores, and how it was made."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from nmt.config import SearchConfig
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import ModelFolder
 from nmt.scoring.metrics import MetricScore
 from training.config import Card, TrainingConfig
-from training.corpus.prepared import PreparedCorpus
+from training.corpus.records import Direction
 
 Scores = Mapping[str, Mapping[str, Mapping[str, MetricScore]]]
 """By set (`dev`, `test`), direction and metric."""
@@ -19,14 +19,14 @@ _NOT_STATED = Card().licence
 def write_card(
     name: str,
     config: TrainingConfig,
-    corpus: PreparedCorpus,
+    directions: Sequence[Direction],
     model: Seq2Seq,
     scores: Scores,
     origin: str,
     base: ModelFolder | None = None,
 ) -> str:
     """A card in Markdown; what the recipe does not state is that of `base`, the model that was fine-tuned."""
-    directions = ", ".join(f"{source} to {target}" for source, target in corpus.directions)
+    languages = ", ".join(f"{source} to {target}" for source, target in directions)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     rows = [
         f"| {part} | {direction} | {score.score:.1f} | {metric} | {_code(score.signature)} |"
@@ -36,7 +36,7 @@ def write_card(
     ]
     sections = [
         f"# {config.card.title}",
-        f"Translates {directions}. A bidirectional LSTM encoder and an LSTM decoder with {model.config.attention} "
+        f"Translates {languages}. A bidirectional LSTM encoder and an LSTM decoder with {model.config.attention} "
         f"attention, {parameters:,} weights.",
         f"## Data\n\n{_stated(config.card.data, 'Data', base)}",
         f"## Licence\n\n{_stated(config.card.licence, 'Licence', base)}",

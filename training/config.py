@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from nmt.config import Config, ModelConfig, SearchConfig, read_toml
+from nmt.errors import ConfigError
 from nmt.scoring.metrics import Tokenization
 from nmt.text.tokenizer import Tokenizer
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Validation(Config):
@@ -65,7 +68,7 @@ class TrainingConfig(Config):
     """
 
     data: Path = Field(description="a folder that `nmt prepare` made")
-    seed: int = 1
+    seed: int = Field(1, ge=0, lt=2**63)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int = Field(0, ge=0, description="processor threads; 0 leaves it to torch")
@@ -76,7 +79,7 @@ class TrainingConfig(Config):
     learning_rate: float = Field(1e-3, gt=0)
     warmup_updates: int = Field(500, ge=0)
     decay_updates: int = Field(5000, ge=0)
-    adam_betas: tuple[float, float] = (0.9, 0.98)
+    adam_betas: tuple[Decay, Decay] = (0.9, 0.98)
     weight_decay: float = Field(0.0, ge=0)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     subword_sampling: float = Field(
@@ -119,11 +122,17 @@ class TrainingConfig(Config):
             raise ValueError("guided_alignment has no attention to guide: model.attention is none; choose another")
         return self
 
-    def model_config_for(self, tokenizer: Tokenizer) -> ModelConfig:
-        """The shape of the network, with the vocabularies of the tokenizer."""
+    def model_config_for(self, tokenizer: Tokenizer, known: Mapping[str, Any] | None = None) -> ModelConfig:
+        """The shape of the network, with the vocabularies of the tokenizer; `known`: of the one that is fine-tuned."""
         sizes = {"source_vocabulary": tokenizer.source_vocabulary, "target_vocabulary": tokenizer.target_vocabulary}
         tying = {} if tokenizer.config.joint else {"tying": "two_way"}
-        return ModelConfig.read({**tying, **self.model, **sizes}, where="[model]")
+        shape = ModelConfig.read({**tying, **(known or {}), **self.model, **sizes}, where="[model]")
+        if shape.tying == "three_way" and not tokenizer.config.joint:
+            raise ConfigError(
+                "[model]: tying is three_way, which takes one embedding for a piece of both sides, but the data was "
+                "prepared with separate tokenizers; prepare it without --separate-tokenizers, or set tying to two_way"
+            )
+        return shape
 
 
 def read_recipe(path: Path, changes: Sequence[str] = ()) -> TrainingConfig:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
 
 from nmt.errors import DataError, SaveError, TrainingError
 
@@ -15,6 +16,8 @@ _ADVICE = {
     errno.EDQUOT: "free some of your quota",
     errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
     errno.EROFS: "choose an --output that can be written",
+    errno.EEXIST: "choose an --output that is a folder, or is not there yet",
+    errno.ENOTDIR: "choose an --output that is in folders",
     errno.EACCES: "make the folder writable for you",
     errno.EPERM: "make the folder writable for you",
 }
@@ -64,13 +67,16 @@ def locked(folder: Path) -> Iterator[None]:
     """Keep a folder to one run at a time; the lock ends with the process, however it ends."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise TrainingError(
-                f"another process trains in {folder}; wait for it, or choose another --output"
-            ) from error
+        reserve(file, f"another process trains in {folder}; wait for it, or choose another --output")
         yield
+
+
+def reserve(file: IO[Any], otherwise: str) -> None:
+    """Keep an open file to this process while it is open; raises `TrainingError` if another one has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise TrainingError(otherwise) from error
 
 
 def key_of(paths: Iterable[Path], *settings: object) -> str:

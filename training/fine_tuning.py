@@ -1,13 +1,11 @@
 """Fine-tuning: from the weights of a model folder, and without forgetting what that model could do."""
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from nmt.config import ModelConfig
 from nmt.errors import ConfigError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import ModelFolder
@@ -22,17 +20,16 @@ from training.corpus.splitting import fold
 from training.corpus.test_sets import read_test_set
 from training.identity import shape
 from training.transfer import transferred
-from training.validation import Lost, engines_beside_training, nothing_lost, spread
+from training.validation import engines_beside_training, spread
 
 BOX = Path("box")
 """What a recipe may call the model in the box."""
 
 
-def initial_model(config: TrainingConfig, tokenizer: Tokenizer) -> Seq2Seq:
-    """The network that a run begins with: made by chance, or that of the model folder that the recipe names."""
-    if config.fine_tune is None:
+def initial_model(config: TrainingConfig, tokenizer: Tokenizer, folder: ModelFolder | None) -> Seq2Seq:
+    """The network that a run begins with: made by chance, or that of the folder that it fine-tunes."""
+    if folder is None or config.fine_tune is None:
         return Seq2Seq(config.model_config_for(tokenizer))
-    folder = base_model(config.fine_tune)
     weights: Mapping[str, Tensor] = {name: torch.from_numpy(own) for name, own in folder.weights.items()}
     if not folder.tokenizer.equals(tokenizer):
         if not config.fine_tune.other_pieces:
@@ -41,9 +38,8 @@ def initial_model(config: TrainingConfig, tokenizer: Tokenizer) -> Seq2Seq:
                 f"--tokenizer {folder.path}, or let the model learn these with fine_tune.other_pieces = true"
             )
         weights = transferred(weights, folder.tokenizer, tokenizer)
-    sizes = {"source_vocabulary": tokenizer.source_vocabulary, "target_vocabulary": tokenizer.target_vocabulary}
     known = folder.description.model
-    wanted = ModelConfig.read({**known.model_dump(), **config.model, **sizes}, where="[model]")
+    wanted = config.model_config_for(tokenizer, known.model_dump())
     misfits = dict(shape(wanted).items() - shape(known).items())
     if misfits:
         own = ", ".join(f"{name} = {value} (there {shape(known)[name]})" for name, value in sorted(misfits.items()))
@@ -58,13 +54,6 @@ def initial_model(config: TrainingConfig, tokenizer: Tokenizer) -> Seq2Seq:
 def base_model(config: FineTune) -> ModelFolder:
     """The model to begin with; `box` names the one in the box, unless there is a folder of that name."""
     return ModelFolder.load(default_model() if config.model == BOX and not BOX.exists() else config.model)
-
-
-def guarded(config: TrainingConfig, tokenizer: Tokenizer, validation: Validation) -> Lost:
-    """What measures the loss that the recipe's guard is about, on as many sentences as a validation takes."""
-    if config.fine_tune is None or not config.fine_tune.guard:
-        return nothing_lost
-    return Guard(config.fine_tune, tokenizer, validation).lost
 
 
 def trained_guard(config: TrainingConfig, corpus: PreparedCorpus) -> list[str]:
@@ -94,8 +83,8 @@ class Guard:
     `tokenizer`: that of the run, whose pieces may be others than the model had.
     """
 
-    def __init__(self, config: FineTune, tokenizer: Tokenizer, validation: Validation) -> None:
-        self._original, self._validation, self._tokenizer = base_model(config), validation, tokenizer
+    def __init__(self, config: FineTune, original: ModelFolder, tokenizer: Tokenizer, validation: Validation) -> None:
+        self._original, self._validation, self._tokenizer = original, validation, tokenizer
         known = {"-".join(direction): direction for direction in self._original.description.directions}
         if unknown := sorted(config.guard.keys() - known.keys()):
             raise ConfigError(
@@ -110,16 +99,16 @@ class Guard:
                 )
         sets = {name: read_test_set([path]) for name, path in config.guard.items()}
         self._sets = {known[name]: spread(rows, validation.sentences) for name, rows in sets.items()}
+        self._before: dict[str, float] | None = None
 
     def lost(self, model: Seq2Seq) -> dict[str, float]:
         """BLEU by direction that this model has less than the original; negative where it has more."""
+        if self._before is None:
+            original = Seq2Seq.with_weights(self._original.description.model, self._original.weights)
+            original.to(next(model.parameters()).device)
+            self._before = self._scores(original, self._original.tokenizer)
         now = self._scores(model, self._tokenizer)
         return {name: score - now[name] for name, score in self._before.items()}
-
-    @cached_property
-    def _before(self) -> dict[str, float]:
-        original = Seq2Seq.with_weights(self._original.description.model, self._original.weights)
-        return self._scores(original, self._original.tokenizer)
 
     def _scores(self, model: Seq2Seq, tokenizer: Tokenizer) -> dict[str, float]:
         translator = Translator([stepper_of(model)], tokenizer, list(self._sets))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from nmt.config import ModelConfig
 from nmt.errors import TrainingError
 from nmt.package import ModelFolder
+from training.config import TrainingConfig, Validation
 from training.corpus.prepared import PreparedCorpus
 from training.disk import key_of
 
@@ -22,8 +23,9 @@ Identity = Mapping[str, Given]
 """By the name that the recipe has for it."""
 
 
-def identity(corpus: PreparedCorpus, seed: int, model: ModelConfig, base: ModelFolder | None) -> Identity:
-    """Texts and pieces of the corpus, wherever it is; seed; shape of the network; and the model that is fine-tuned."""
+def identity(corpus: PreparedCorpus, config: TrainingConfig, model: ModelConfig, base: ModelFolder | None) -> Identity:
+    """Texts and pieces of the corpus, wherever it is; seed; the network's shape; the model that is fine-tuned; and what
+    the scores are that checkpoints are compared by."""
     manifest, where = corpus.manifest, corpus.folder
     held_out = [*manifest.dev.items(), *manifest.test.items()]
     files = [*(entry.train.file for entry in manifest.corpora), *(part.file for _, part in held_out)]
@@ -34,8 +36,9 @@ def identity(corpus: PreparedCorpus, seed: int, model: ModelConfig, base: ModelF
     return {
         "data": Given(texts, f"{where} (texts {texts[:8]})"),
         "tokenizer": Given(pieces, f"{corpus.tokenizer_folder} (files {pieces[:8]})"),
-        "seed": Given(str(seed), str(seed)),
+        "seed": Given(str(config.seed), str(config.seed)),
         "fine_tune.model": Given(weights, f"{base.path} (weights {weights[:8]})" if base else "none"),
+        **{f"validation.{name}": Given(own, own) for name, own in _scoring(config.validation)},
         **{f"model.{name}": Given(str(value), str(value)) for name, value in shape(model).items()},
     }
 
@@ -44,6 +47,11 @@ def shape(model: ModelConfig) -> dict[str, object]:
     """The settings that weights are made for: all but dropout, and the vocabularies, which the tokenizer decides."""
     settings = model.model_dump().items()
     return {name: value for name, value in settings if not name.endswith(("_dropout", "_vocabulary"))}
+
+
+def _scoring(validation: Validation) -> list[tuple[str, str]]:
+    """The settings without which two scores are not of one kind."""
+    return [(name, str(getattr(validation, name))) for name in ("metric", "tokenize", "sentences")]
 
 
 def check_identity(folder: Path, begun: Identity, now: Identity) -> None:

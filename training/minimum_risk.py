@@ -5,14 +5,15 @@ from collections.abc import Sequence
 import torch
 from sacrebleu.metrics.bleu import BLEU
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from nmt.config import LONGEST, SearchConfig
 from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime.stepper import ModelStepper
 from nmt.search.engine import search_all
-from nmt.text.tokenizer import BEGIN, PAD, Tokenizer
-from training.batches import Batch
+from nmt.text.tokenizer import PAD, Tokenizer
+from training.batches import Batch, batch_of
+
+_BLEU = BLEU(effective_order=True)
 
 
 def expected_costs(model: Seq2Seq, batch: Batch, tokenizer: Tokenizer, count: int) -> Tensor:
@@ -23,9 +24,10 @@ def expected_costs(model: Seq2Seq, batch: Batch, tokenizer: Tokenizer, count: in
     """
     sources = [[piece for piece in row if piece != PAD] for row in batch.source.tolist()]
     found = _n_best(model, sources, count)
+    references = [tokenizer.decode(reference).text for reference in batch.target_out.tolist()]
     costs = [
-        [1 - sentence_bleu(tokenizer.decode(pieces).text, tokenizer.decode(reference).text) for pieces in hypotheses]
-        for hypotheses, reference in zip(found, batch.target_out.tolist(), strict=True)
+        [1 - sentence_bleu(tokenizer.decode(pieces).text, reference) for pieces in hypotheses]
+        for hypotheses, reference in zip(found, references, strict=True)
     ]
     repeated = [source for source, hypotheses in zip(sources, found, strict=True) for _ in hypotheses]
     log_probs = sequence_log_probs(model, repeated, [pieces for hypotheses in found for pieces in hypotheses])
@@ -38,20 +40,17 @@ def expected_costs(model: Seq2Seq, batch: Batch, tokenizer: Tokenizer, count: in
 
 def sentence_bleu(translation: str, reference: str) -> float:
     """From 0 to 1, smoothed as sacreBLEU does it, without the orders that a short sentence cannot have."""
-    return BLEU(effective_order=True).sentence_score(translation, [reference]).score / 100
+    return _BLEU.sentence_score(translation, [reference]).score / 100
 
 
 def sequence_log_probs(model: Seq2Seq, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> Tensor:
     """Log-probabilities (N,) of N targets, each ending with the end of sentence, given their sources."""
-    source, target = _padded(sources), _padded(targets)
-    begun = _padded([[BEGIN, *own[:-1]] for own in targets])
-    device = next(model.parameters()).device
-    lengths = torch.tensor([len(own) for own in sources], device=device)
-    vectors, _ = model(source.to(device), lengths, begun.to(device))
-    real = target.to(device) != PAD
+    batch = batch_of(sources, targets).to(next(model.parameters()).device)
+    vectors, _ = model(batch.source, batch.lengths, batch.target_in)
+    real = batch.target_out != PAD
     log_probs = model.logits(vectors[real]).float().log_softmax(dim=-1)
-    chosen = log_probs.gather(1, target.to(device)[real].unsqueeze(1)).squeeze(1)
-    sentences = torch.arange(len(targets), device=device).unsqueeze(1).expand_as(real)[real]
+    chosen = log_probs.gather(1, batch.target_out[real].unsqueeze(1)).squeeze(1)
+    sentences = torch.arange(len(targets), device=real.device).unsqueeze(1).expand_as(real)[real]
     return chosen.new_zeros(len(targets)).index_add(0, sentences, chosen)
 
 
@@ -62,7 +61,3 @@ def _n_best(model: Seq2Seq, sources: Sequence[Sequence[int]], count: int) -> lis
     found = search_all(ModelStepper(model), sources, config)
     model.train(training)
     return [[hypothesis.pieces for hypothesis in hypotheses] for hypotheses in found]
-
-
-def _padded(sentences: Sequence[Sequence[int]]) -> Tensor:
-    return pad_sequence([torch.tensor(own) for own in sentences], batch_first=True, padding_value=PAD)

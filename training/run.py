@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Self, get_args
 
 import torch
 from rich.console import Console
@@ -18,6 +18,7 @@ from torch import Tensor
 from nmt.errors import ConfigError, Forgotten, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import NAME, Description, ModelFolder, save_model_folder
+from nmt.scoring.metrics import Metric
 from nmt.text.tokenizer import Tokenizer
 from training import ranks
 from training.averaging import around
@@ -25,20 +26,22 @@ from training.batches import Batches
 from training.card import write_card
 from training.config import TrainingConfig, Validation
 from training.corpus.prepared import PreparedCorpus, TrainingSet, weighted
+from training.corpus.records import Direction
 from training.disk import key_of, locked, write_atomically, writes_explained
-from training.fine_tuning import base_model, guarded, initial_model, trained_guard
+from training.fine_tuning import Guard, base_model, initial_model, trained_guard
 from training.identity import check_identity, identity
 from training.links import linked_rows
 from training.loggers import JsonLines, Logger, SampleFile, TensorBoard
 from training.objective import Objective
 from training.piece_table import Sentences, stored_tables
-from training.run_state import STATE, Progress, load_identity
+from training.run_state import STATE, Progress, load_identity, load_progress
 from training.stopping import stop_signals
 from training.terminal import Terminal
-from training.trainer import Trainer
+from training.trainer import Trainer, choose_device
 from training.validation import Lost, ValidationResult, Validator, nothing_lost
 
 _ALL = 1_000_000
+_ALL_METRICS: tuple[Metric, ...] = get_args(Metric)
 _LINES = 4096
 _PAIRS_FORMAT = 1  # raise it when `_pairs` makes other pairs of the same corpus
 
@@ -72,6 +75,18 @@ class _Data:
         base = base_model(config.fine_tune) if config.fine_tune else None
         return cls(corpus, tokenizer, training_batches(corpus, tokenizer, config, folder), base)
 
+    def guard(self, config: TrainingConfig, validation: Validation) -> Lost:
+        """What measures the loss that the recipe's guard is about, on as many sentences as `validation` takes."""
+        if self.base is None or config.fine_tune is None or not config.fine_tune.guard:
+            return nothing_lost
+        return Guard(config.fine_tune, self.base, self.tokenizer, validation).lost
+
+    def directions(self, config: TrainingConfig) -> list[Direction]:
+        """What the model translates: what it is trained for, and what its guard has seen that it still can."""
+        guarded = config.fine_tune.guard if config.fine_tune else {}
+        known = self.base.description.directions if self.base else []
+        return list(dict.fromkeys([*self.corpus.directions, *(own for own in known if "-".join(own) in guarded)]))
+
     def validator(self, config: Validation, part: str = "dev", lost: Lost = nothing_lost) -> Validator:
         """For the dev or the test set. A direction without one is left out."""
         rows = {direction: getattr(self.corpus, part)(direction) for direction in self.corpus.directions}
@@ -96,14 +111,15 @@ def run_training(config: TrainingConfig, name: str, folder: Path, *, watch: bool
     if config.threads:
         torch.set_num_threads(config.threads)
     with stop_signals() as stop, ranks.joined(), writes_explained(folder), _reserved(folder):
+        choose_device(config)  # what cannot be had is said before hours of cutting
         data = stop.attempt(lambda: _Data.load(config, folder))
         if ranks.any_of(data is None) or data is None:
-            return Outcome(Progress(), interrupted=True)
+            return Outcome(load_progress(folder / STATE), interrupted=True)
         torch.manual_seed(config.seed)
-        model = initial_model(config, data.tokenizer)
-        begun = identity(data.corpus, config.seed, model.config, data.base)
+        model = initial_model(config, data.tokenizer, data.base)
+        begun = identity(data.corpus, config, model.config, data.base)
         check_identity(folder, load_identity(folder / STATE), begun)
-        validator = data.validator(config.validation, lost=guarded(config, data.tokenizer, config.validation))
+        validator = data.validator(config.validation, lost=data.guard(config, config.validation))
         objective = Objective(config, data.tokenizer)
         notes = stop.attempt(lambda: _notes(config, data)) if ranks.rank() == 0 else []
         loggers = _loggers(config, folder, watch, notes or [])
@@ -211,10 +227,10 @@ def _choose(config: TrainingConfig, trainer: Trainer, data: _Data) -> _Choice:
     if len(nearest) > 1:
         candidates[f"mean of updates {', '.join(map(str, nearest))}"] = checkpoints.mean(nearest)
     whole = config.validation.model_copy(update={"sentences": _ALL})
-    lost, dev = guarded(config, data.tokenizer, whole), {}
+    validator, dev = data.validator(whole, lost=data.guard(config, whole)), {}
     for origin, weights in candidates.items():
         model.load_weights(_halved(weights))  # what is scored is what will be shipped
-        dev[origin] = data.validator(whole, lost=lost).run(model)
+        dev[origin] = validator.run(model, _ALL_METRICS)
     allowed = [origin for origin in dev if config.fine_tune is None or config.fine_tune.allows(dev[origin].lost)]
     if not allowed:
         best, *_ = dev.values()
@@ -222,7 +238,7 @@ def _choose(config: TrainingConfig, trainer: Trainer, data: _Data) -> _Choice:
         raise Forgotten(_forgotten(config, f"on the whole guard at its best update {progress.best_update} ({losses})"))
     chosen = max(allowed, key=lambda origin: dev[origin].metric(config.validation.metric))
     model.load_weights(_halved(candidates[chosen]))
-    test = data.validator(whole, "test").run(model) if data.corpus.manifest.test else None
+    test = data.validator(whole, "test").run(model, _ALL_METRICS) if data.corpus.manifest.test else None
     return _Choice(chosen, dev, test)
 
 
@@ -242,8 +258,9 @@ def _forgotten(config: TrainingConfig, when: str) -> str:
 def _write_model(config: TrainingConfig, name: str, folder: Path, model: Seq2Seq, data: _Data, choice: _Choice) -> Path:
     """The model folder, and the scores of all candidates beside it."""
     scores = {"dev": choice.dev[choice.origin].scores} | ({"test": choice.test.scores} if choice.test else {})
-    card = write_card(name, config, data.corpus, model, scores, choice.origin, data.base)
-    description = Description(name=name, directions=data.corpus.directions, model=model.config)
+    directions = data.directions(config)
+    card = write_card(name, config, directions, model, scores, choice.origin, data.base)
+    description = Description(name=name, directions=directions, model=model.config)
     save_model_folder(folder / "model", description, data.tokenizer, model.arrays(), card)
     results = {origin: result.as_json()["scores"] for origin, result in choice.dev.items()}
     write_atomically(folder / "scores.json", json.dumps(results, indent=2).encode())

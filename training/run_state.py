@@ -58,8 +58,15 @@ def save_state(path: Path, tensors: Mapping[str, Tensor], progress: Progress, be
 def load_state(path: Path) -> tuple[dict[str, Tensor], Progress]:
     """Read the tensors and the progress that `save_state` wrote."""
     with _opened(path) as file:
-        progress = Progress(**json.loads(file.metadata()["progress"]))
-        return {name: file.get_tensor(name) for name in file.keys()}, progress  # noqa: SIM118 - not a mapping
+        return {name: file.get_tensor(name) for name in file.keys()}, _progress(file)  # noqa: SIM118 - not a mapping
+
+
+def load_progress(path: Path) -> Progress:
+    """How far the run is that was saved there; at its start if there is no file yet."""
+    if not path.exists():
+        return Progress()
+    with _opened(path) as file:
+        return _progress(file)
 
 
 def load_identity(path: Path) -> Identity:
@@ -68,6 +75,10 @@ def load_identity(path: Path) -> Identity:
         return {}
     with _opened(path) as file:
         return {name: Given(*own) for name, own in json.loads((file.metadata() or {}).get("begun", "{}")).items()}
+
+
+def _progress(file: Any) -> Progress:
+    return Progress(**json.loads(file.metadata()["progress"]))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import typer
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from nmt.errors import DataError
@@ -68,9 +69,9 @@ def runs(
     check_writable(html)
     compared = [Run.read(folder) for folder in folders]
     rows = compare(compared)
-    table = Table("", *(run.name for run in compared))
+    table = Table("", *(escape(run.name) for run in compared))
     for title, cells in rows:
-        table.add_row(title, *cells)
+        table.add_row(*map(escape, (title, *cells)))
     console = Console()
     console.print(table)
     if html:

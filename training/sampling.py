@@ -1,12 +1,10 @@
 """Subword sampling on the fly: each time that a sentence is read, its words may be cut in another way."""
 
 import numpy as np
-import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from nmt.text.tokenizer import BEGIN, PAD, Side, Tokenizer
-from training.batches import Batch
+from nmt.text.tokenizer import PAD, Side, Tokenizer
+from training.batches import Batch, batch_of
 
 _LONGEST = 1.5
 """A sampled sentence that grows by more than this keeps its own pieces: memory and time of a batch stay bounded."""
@@ -18,18 +16,10 @@ def resampled(batch: Batch, tokenizer: Tokenizer, alpha: float, seed: tuple[int,
     The same `seed` gives the same ones, so that a run can be resumed.
     """
 
-    def cut(table: Tensor, side: Side, seed: int) -> list[Tensor]:
+    def cut(table: Tensor, side: Side, seed: int) -> list[list[int]]:
         sentences = [[i for i in row if i != PAD] for row in table.tolist()]
         pairs = zip(sentences, tokenizer.resample(sentences, side, alpha, seed), strict=True)
-        return [torch.tensor(new if len(new) <= _LONGEST * len(own) + 1 else own) for own, new in pairs]
+        return [new if len(new) <= _LONGEST * len(own) + 1 else own for own, new in pairs]
 
     source_seed, target_seed = np.random.SeedSequence(seed).generate_state(2)
-    sources = cut(batch.source, "source", int(source_seed))
-    targets = cut(batch.target_out, "target", int(target_seed))
-    begun = [torch.cat([target.new_tensor([BEGIN]), target[:-1]]) for target in targets]
-    lengths = torch.tensor([len(source) for source in sources])
-    return Batch(_padded(sources), lengths, _padded(begun), _padded(targets))
-
-
-def _padded(sentences: list[Tensor]) -> Tensor:
-    return pad_sequence(sentences, batch_first=True, padding_value=PAD)
+    return batch_of(cut(batch.source, "source", int(source_seed)), cut(batch.target_out, "target", int(target_seed)))

@@ -18,11 +18,12 @@ from nmt.package import ModelFolder
 from nmt.runtime.ensemble import Mixing
 from nmt.runtime.precision import Wanted
 from nmt.runtime.threads import an_engine_a_core
+from nmt.text.normalize import is_blank
 from nmt.translator import Translator, default_model
 from training.corpus.files import TextFile, how_to_convert, lines
 from training.corpus.prepared import PreparedCorpus
 from training.corpus.records import Direction, Reason, TextPair
-from training.disk import flush_folder, key_of, writes_explained
+from training.disk import flush_folder, key_of, reserve, writes_explained
 
 _CHUNK = 512
 
@@ -70,7 +71,7 @@ def _sentences(file: TextFile, left_out: Counter[Reason]) -> Iterator[str]:
     for line in lines(file):
         if line.reason:
             left_out[line.reason] += 1
-        elif line.text.strip():
+        elif not is_blank(line.text):
             yield line.text
 
 
@@ -132,6 +133,7 @@ class Teacher:
         with writes_explained(output.parent), Console(stderr=True).status("") as status:
             output.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("a+b") as file:
+                reserve(file, f"another process writes {output}; wait for it, or choose another --output")
                 done = _whole_lines(cast(BinaryIO, file))
                 for chunk in self._translated(translator, islice(texts, done, None)):
                     file.writelines("\t".join(pair(*own)).encode() + b"\n" for own in chunk)

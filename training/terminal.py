@@ -28,14 +28,13 @@ class Terminal:
         self._dev = ""
         self._samples: RenderableType = Text("The samples appear with the first validation.") if watch else Group()
         self._live = Live(get_renderable=self._view, console=self._console, refresh_per_second=4)
-        if self._console.is_terminal:
-            self._live.start()
 
     def _view(self) -> RenderableType:
         return Group(self._samples, self._bar)
 
     def update(self, progress: Progress, report: UpdateReport) -> None:
         """Move the bar."""
+        self._appear()
         means = self._window.add(report)
         text = None
         if means:
@@ -46,6 +45,7 @@ class Terminal:
 
     def validation(self, progress: Progress, result: ValidationResult) -> None:
         """Say how good the model is now, and show its translations."""
+        self._appear()
         parts = [f"{d} BLEU {own['bleu'].score:.1f} chrF {own['chrf'].score:.1f}" for d, own in result.scores.items()]
         self._dev = "· dev " + ", ".join(parts)
         if result.lost:
@@ -56,6 +56,11 @@ class Terminal:
         elif self._watch:
             self._console.print(samples_text(progress.update, result), highlight=False, markup=False, soft_wrap=True)
         self._window.reset()
+
+    def _appear(self) -> None:
+        """Not before there is something to see: an error until then finds the terminal as it was."""
+        if self._console.is_terminal and not self._live.is_started:
+            self._live.start()
 
     def close(self, progress: Progress) -> None:  # noqa: ARG002 - a Logger
         """Leave the terminal as it was."""

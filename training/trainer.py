@@ -83,12 +83,12 @@ class Trainer:
     def run(self, stop: StopRequest | None = None) -> Progress:
         """Train to the end of the plan. After a request to stop: finish the update, save, and return."""
         self._stop = stop or self._stop
-        self._resume()
-        self.was_finished = self._ended()
-        started = time.monotonic() - self.progress.seconds
         with ExitStack() as closing:
             for logger in self.loggers:
                 closing.callback(self._close, logger)
+            self._resume()
+            self.was_finished = self._ended()
+            started = time.monotonic() - self.progress.seconds
             while not self._ended():
                 if self._validation_is_due():
                     self._validate()

@@ -11,7 +11,7 @@ from nmt import kernels
 from nmt.alignment import Alignment
 from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime.stepper import stepper_of
-from nmt.scoring.metrics import MetricScore, corpus_scores
+from nmt.scoring.metrics import Metric, MetricScore, corpus_scores
 from nmt.text.tokenizer import PAD, Tokenizer
 from nmt.translator import Direction, Translator
 from training.batches import Batches
@@ -98,8 +98,11 @@ class Validator:
         targets = [ids for rows in self._dev.values() for ids in tokenizer.target_ids([refs[0] for _, refs in rows])]
         self._batches = Batches(sources, targets, _LOSS_BATCH_PIECES, _NO_LIMIT)
 
-    def run(self, model: Seq2Seq) -> ValidationResult:
-        """Loss by teacher forcing, BLEU and chrF by the search that the recipe names."""
+    def run(self, model: Seq2Seq, metrics: Sequence[Metric] = ("bleu", "chrf")) -> ValidationResult:
+        """Loss by teacher forcing, and scores by the search that the recipe names.
+
+        TER takes minutes of what a model writes before it has learned to end a sentence.
+        """
         model.eval()
         translator = Translator([stepper_of(model)], self._tokenizer, list(self._dev))
         engines = engines_beside_training(next(model.parameters()).device.type)
@@ -107,7 +110,8 @@ class Validator:
         for direction, rows in self._dev.items():
             name = "-".join(direction)
             texts, samples[name] = self._translate(translator, direction, rows, engines)
-            scores[name] = corpus_scores(texts, [refs for _, refs in rows], tokenize=self._config.tokenize)
+            references = [own for _, own in rows]
+            scores[name] = corpus_scores(texts, references, tokenize=self._config.tokenize, metrics=metrics)
         return ValidationResult(self._loss(model), scores, samples, self._saturation(model), self._lost(model))
 
     def _translate(

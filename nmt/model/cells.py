@@ -83,7 +83,8 @@ def run(layers: Sequence[LSTMLayer], inputs: Sequence[Tensor], hidden: Tensor, c
     if fastest or kept[0] is not None or layers[0].gain is not None:
         return _run_together(layers, inputs, (hidden, cell), kept)
     outputs = zip(layers, inputs, hidden, cell, strict=True)
-    return [layer.lstm(own, (h.unsqueeze(0), c.unsqueeze(0)))[0] for layer, own, h, c in outputs]
+    # cuDNN refuses states that are not contiguous.
+    return [layer.lstm(own, (h[None].contiguous(), c[None].contiguous()))[0] for layer, own, h, c in outputs]
 
 
 def _run_together(

@@ -17,7 +17,7 @@ class Dropout(nn.Module):
 
     def __init__(self, rate: float) -> None:
         super().__init__()
-        self.dropped_bytes = round(rate * 256)
+        self.dropped_bytes = min(255, round(rate * 256))
 
     def forward(self, values: Tensor) -> Tensor:
         """Zero each element with the probability `rate` and scale the others up; in evaluation, change nothing."""

@@ -1,6 +1,7 @@
 """One decode loop for everything: sentences enter and leave a running batch at every step."""
 
 import heapq
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -227,17 +228,22 @@ def search_all(
     """
     order = sorted(range(len(sources)), key=lambda i: -len(sources[i]))
     results: list[list[Hypothesis]] = [[] for _ in sources]
+    stopped = threading.Event()
 
     def run(own: Sequence[int]) -> None:
         engine = Engine(stepper)
         index = {engine.submit(sources[i], config, guide=guides[i] if guides else FREE): i for i in own}
-        for finished in engine.run():
-            results[index[finished.ticket]] = finished.hypotheses
+        while engine.busy and not stopped.is_set():
+            for finished in engine.step():
+                results[index[finished.ticket]] = finished.hypotheses
 
     parts = [order[first::engines] for first in range(min(engines, len(order)))]
     if len(parts) <= 1:
         run(order)  # to start a thread takes as long as some steps
     else:
         with ThreadPoolExecutor(len(parts)) as pool:
-            list(pool.map(run, parts))
+            try:
+                list(pool.map(run, parts))
+            finally:
+                stopped.set()  # whatever ended this call ends the others' work as well
     return results

@@ -71,6 +71,19 @@ def test_a_line_that_a_setting_does_not_fit_costs_no_other_line(tiny_folder: Pat
     assert "line 2: attention masks all of 'Hund' in step 0" in done.stderr
 
 
+def test_a_line_that_does_not_fit_among_blank_ones_is_a_line_as_well(tiny_folder: Path) -> None:
+    """However the lines are cut into groups; only what fits no line at all ends the command before it writes one."""
+    masked = ("--set", 'attention=[{words="Hund",weight=0}]', "--model", tiny_folder)
+    done = nmt("translate", *TO_ENGLISH, *masked, stdin="\n" * 512 + "Hund\nTom.\n", status=2)
+    assert done.stdout.count("\n") == 514
+    assert done.stdout.splitlines()[-1]
+    assert done.stderr.startswith("line 513: attention masks all of 'Hund'")
+
+    none = nmt("translate", *TO_ENGLISH, *masked, stdin="Hund\nHund\n", status=2)
+    assert none.stdout == ""
+    assert none.stderr.startswith("error: attention masks all of 'Hund'")
+
+
 def test_several_models_are_an_ensemble(tiny_folder: Path, tmp_path: Path) -> None:
     """A model with itself writes what it writes alone, and evaluates as it does; the name says what it was."""
     alone, twice = ("--model", tiny_folder), ("--model", tiny_folder, "--model", tiny_folder, "--mixing", "mean")
@@ -156,6 +169,11 @@ def test_translate_names_lines_with_little_confidence(tiny_folder: Path) -> None
             ("evaluate", "x.tsv", "--source", "de", "--target", "en", "--report", "nowhere/x.html"),
             "",
             "error: nowhere/x.html cannot be written: there is no folder nowhere; make it first",
+        ),
+        (
+            ("evaluate", "x.tsv", "--source", "de", "--target", "en", "--report", "/"),
+            "",
+            "error: / cannot be written: it is a folder; name a file in it",
         ),
         (("train", "nowhere.toml", "--output", "x"), "", "error: the recipe nowhere.toml cannot be read"),
     ],

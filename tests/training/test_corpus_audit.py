@@ -85,3 +85,13 @@ def test_other_languages() -> None:
 def test_unknown_languages_are_not_looked_for() -> None:
     """The detector has to know the language."""
     assert list(other_languages({"x": (("xx", "yy"), [(GERMAN, FRENCH)])})) == []
+
+
+@pytest.mark.parametrize("languages", [("en", "de"), ("en-GB", "de-AT"), ("en_US", "de_CH")])
+def test_a_region_makes_no_other_language(languages: tuple[str, str]) -> None:
+    """English is English on both sides of the ocean; French is not."""
+    pairs: list[TextPair] = [(f"The house at the end of the street is number {i}.", GERMAN) for i in range(20)]
+    pairs[4] = (pairs[4][0], FRENCH)
+    english, german = other_languages({"train.tsv": (languages, pairs)})
+
+    assert (english.checked, english.found, german.checked, german.found) == (20, 0, 20, 1)

@@ -125,7 +125,7 @@ def test_a_run_begins_with_the_weights_of_the_model(
     """In its shape; `[model]` may change what is no shape, and is refused where it does not fit."""
     tokenizer, folder = Tokenizer.load(corpus.tokenizer_folder), ModelFolder.load(tiny_folder)
     config = recipe().model_copy(update={"model": {"layer_dropout": 0.05}})
-    model = initial_model(config, tokenizer)
+    model = initial_model(config, tokenizer, base_model(config.fine_tune))
 
     assert all(np.array_equal(own, folder.weights[name]) for name, own in model.arrays().items())
     assert model.config == folder.description.model.model_copy(update={"layer_dropout": 0.05})
@@ -134,7 +134,7 @@ def test_a_run_begins_with_the_weights_of_the_model(
         r"\[model\] has decoder_size = 24 \(there 20\), tying = two_way \(there three_way\), but fine-tuning keeps"
     )
     with pytest.raises(ConfigError, match=message):
-        initial_model(config, tokenizer)
+        initial_model(config, tokenizer, base_model(config.fine_tune))
 
 
 def test_data_in_other_pieces_are_refused(tmp_path: Path, recipe: Callable[..., TrainingConfig]) -> None:
@@ -142,7 +142,7 @@ def test_data_in_other_pieces_are_refused(tmp_path: Path, recipe: Callable[..., 
     other = prepare_corpus(settings(tmp_path, tokenizer={"algorithm": "char"}), tmp_path / "other")
 
     with pytest.raises(TrainingError, match=r"other pieces than .* knows; prepare it again with --tokenizer .* or let"):
-        initial_model(recipe(), Tokenizer.load(other.tokenizer_folder))
+        initial_model(recipe(), Tokenizer.load(other.tokenizer_folder), base_model(recipe().fine_tune))
 
 
 def test_a_run_may_begin_with_other_pieces(tmp_path: Path, recipe: Callable[..., TrainingConfig]) -> None:
@@ -150,7 +150,7 @@ def test_a_run_may_begin_with_other_pieces(tmp_path: Path, recipe: Callable[...,
     other = prepare_corpus(settings(tmp_path, target="fr", tokenizer={"vocabulary_size": 290}), tmp_path / "other")
     config = recipe(other_pieces=True)
     tokenizer, folder = Tokenizer.load(other.tokenizer_folder), ModelFolder.load(config.fine_tune.model)
-    model = initial_model(config, tokenizer)
+    model = initial_model(config, tokenizer, base_model(config.fine_tune))
 
     assert model.config.target_vocabulary == tokenizer.target_vocabulary != folder.tokenizer.target_vocabulary
     body = [name for name in folder.weights if name.startswith(("encoder", "decoder"))]
@@ -165,7 +165,7 @@ def test_the_guard_compares_with_the_original(tiny_folder: Path, guard: Path) ->
         torch.nn.init.normal_(weight, std=0.3)
     state = torch.get_rng_state()
     config, tokenizer = FineTune(model=tiny_folder, guard={"de-en": guard}), folder.tokenizer
-    own = Guard(config, tokenizer, Validation(search=SEARCH, tokenize="char"))
+    own = Guard(config, folder, tokenizer, Validation(search=SEARCH, tokenize="char"))
 
     assert own.lost(original) == {"de-en": pytest.approx(0)}
     assert own.lost(other)["de-en"] > 50
@@ -174,9 +174,9 @@ def test_the_guard_compares_with_the_original(tiny_folder: Path, guard: Path) ->
 
 def test_a_guard_for_a_direction_that_the_model_lacks_is_refused(tiny_folder: Path, guard: Path) -> None:
     """The message lists those that it has."""
-    config, tokenizer = FineTune(model=tiny_folder, guard={"de-fr": guard}), ModelFolder.load(tiny_folder).tokenizer
+    config, folder = FineTune(model=tiny_folder, guard={"de-fr": guard}), ModelFolder.load(tiny_folder)
     with pytest.raises(ConfigError, match=r"fine_tune.guard names 'de-fr'; the directions of .* are en-de, de-en"):
-        Guard(config, tokenizer, Validation())
+        Guard(config, folder, folder.tokenizer, Validation())
 
 
 def test_a_guard_for_a_language_that_the_data_cannot_ask_for_is_refused(
@@ -253,15 +253,16 @@ def test_patience_also_counts_what_lost_too_much(tmp_path: Path) -> None:
 def test_a_model_that_kept_what_it_could_do_is_written(
     recipe: Callable[..., TrainingConfig], tmp_path: Path, tiny_folder: Path
 ) -> None:
-    """With updates too small to change anything, it is the original; the card names it."""
+    """With updates too small to change anything, it is the original; the card names it. What was guarded is offered."""
     outcome = run_training(recipe(rate=1e-12, largest_loss=0.5), "tuned", tmp_path / "run")
     assert outcome.model
     tuned, original = ModelFolder.load(outcome.model), ModelFolder.load(tiny_folder)
 
     assert all(np.array_equal(weight, original.weights[name]) for name, weight in tuned.weights.items())
-    assert tuned.description.directions == [("en", "de")]
+    assert tuned.description.directions == [("en", "de"), ("de", "en")]
     card = (outcome.model / "README.md").read_text()
     assert "fine-tuned from the model `tiny`" in card
+    assert "Translates en to de, de to en." in card
     assert "sacreBLEU, all references, beam 1." in card
 
 
@@ -271,17 +272,20 @@ def test_the_card_says_of_the_data_what_that_of_the_original_says(
     """Where the recipe says nothing: who trains in another one's pieces inherits also what they may do with them."""
     folder, base = (
         shutil.copytree(tiny_folder, tmp_path / "base"),
-        initial_model(recipe(), Tokenizer.load(corpus.tokenizer_folder)),
+        initial_model(recipe(), Tokenizer.load(corpus.tokenizer_folder), base_model(recipe().fine_tune)),
     )
     (folder / "README.md").write_text("# Base\n\n## Data\n\nSome, of\nmany.\n\n## Licence\n\nCC0\n\n## Scores\n")
     write_sums(folder)
     silent, telling = (recipe().model_copy(update={"card": Card(licence=own)}) for own in ("not stated", "MIT"))
-    cards = [write_card("x", own, corpus, base, {}, "1", ModelFolder.load(folder)) for own in (silent, telling)]
+    directions = corpus.directions
+    cards = [write_card("x", own, directions, base, {}, "1", ModelFolder.load(folder)) for own in (silent, telling)]
 
     assert "## Data\n\nnot stated; of the model `tiny`, which it began with: Some, of\nmany.\n\n## Lic" in cards[0]
     assert "## Licence\n\nnot stated; of the model `tiny`, which it began with: CC0\n\n## Sc" in cards[0]
     assert "## Licence\n\nMIT\n\n" in cards[1]
-    assert "## Data\n\nnot stated\n\n" in write_card("x", silent, corpus, base, {}, "1", ModelFolder.load(tiny_folder))
+    assert "## Data\n\nnot stated\n\n" in write_card(
+        "x", silent, directions, base, {}, "1", ModelFolder.load(tiny_folder)
+    )
 
 
 def test_a_name_that_no_model_can_have_is_refused_first(recipe: Callable[..., TrainingConfig], tmp_path: Path) -> None:

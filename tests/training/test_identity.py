@@ -17,6 +17,7 @@ from training.run_state import Progress, load_identity, load_state, save_tensors
 
 STATE = Path("checkpoints/last.safetensors")
 SHAPE = {"embedding_size": 8, "encoder_size": 8, "decoder_size": 16, "attention_size": 8}
+VALIDATION = {"every": 2, "search": {"beam_size": 1, "max_length": 8}, "tokenize": "char"}
 
 
 def prepare(folder: Path, output: Path, seed: int = 3) -> Path:
@@ -33,8 +34,7 @@ def prepare(folder: Path, output: Path, seed: int = 3) -> Path:
 def train(folder: Path, data: str = "data", **changes: object) -> Outcome:
     """A run in `folder`, of a few updates; `changes` are keys of the recipe."""
     values = {"updates": 4, "warmup_updates": 0, "decay_updates": 0, "precision": "float32", "model": SHAPE}
-    validation = {"every": 2, "search": {"beam_size": 1, "max_length": 8}, "tokenize": "char"}
-    config = TrainingConfig.read({"data": folder / data, "validation": validation, **values, **changes}, where="test")
+    config = TrainingConfig.read({"data": folder / data, "validation": VALIDATION, **values, **changes}, where="test")
     return run_training(config, "name", folder / "run")
 
 
@@ -59,6 +59,9 @@ def folder(finished: Path, tmp_path: Path) -> Path:
         ({"seed": 2}, r"the run in .*run cannot go on: seed was 1 and is now 2. Give it what it .* another --output"),
         ({"model": {**SHAPE, "decoder_size": 32}}, "model.decoder_size was 16 and is now 32"),
         ({"model": {**SHAPE, "residual": True}}, "model.residual was False and is now True"),
+        ({"validation": {**VALIDATION, "metric": "loss"}}, "validation.metric was bleu and is now loss"),
+        ({"validation": {**VALIDATION, "sentences": 3}}, "validation.sentences was 500 and is now 3"),
+        ({"validation": {**VALIDATION, "tokenize": "none"}}, "validation.tokenize was char and is now none"),
     ],
     ids=str,
 )
@@ -136,7 +139,7 @@ def test_a_run_that_is_finished_trains_nothing_and_says_so(folder: Path) -> None
     """By its plan, or because its patience is at an end."""
     assert train(folder).was_finished
     assert not train(folder, updates=6).was_finished
-    validation = {"every": 2, "patience": 1, "metric": "loss", "search": {"beam_size": 1, "max_length": 8}}
+    validation = {**VALIDATION, "patience": 1}
     stuck = train(folder, updates=60, learning_rate=1e-12, validation=validation)
 
     assert stuck.progress.update < 60

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -10,7 +11,8 @@ from typer.testing import CliRunner
 import training.synthesis
 from nmt.cli import build
 from nmt.config import SearchConfig
-from nmt.errors import DataError, NmtError
+from nmt.errors import DataError, NmtError, TrainingError
+from nmt.translation import Translation
 from nmt.translator import Translator
 from training.corpus.config import PrepareConfig, read_corpora
 from training.corpus.prepared import PreparedCorpus
@@ -24,7 +26,7 @@ OPTIONS = ["--beam-size", "2", "--set", "max_length=8"]
 @pytest.fixture
 def text(tmp_path: Path) -> Path:
     """German sentences, with lines that are none."""
-    (tmp_path / "mono.de").write_bytes("\n\n".join(TEXTS).encode() + b"\nbroken \xff\n")
+    (tmp_path / "mono.de").write_bytes("\n\u200b\n".join(TEXTS).encode() + b"\nbroken \xff\n")
     return tmp_path / "mono.de"
 
 
@@ -139,6 +141,25 @@ def test_a_file_that_is_there_is_not_overwritten(backtranslate: Callable[..., st
 
     with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'back.tsv'} is there already; remove it or choose")):
         backtranslate()
+
+
+def test_two_commands_do_not_write_the_same_file(
+    backtranslate: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second is refused, and the first goes on."""
+    original, refused = Translator.translate, []
+
+    def with_another_beside_it(*arguments: Any) -> list[Translation]:
+        monkeypatch.setattr(Translator, "translate", original)
+        with pytest.raises(TrainingError, match=r"another process writes .*back.tsv; wait for it, or choose another"):
+            backtranslate()
+        refused.append(True)
+        return original(*arguments)
+
+    monkeypatch.setattr(Translator, "translate", with_another_beside_it)
+    backtranslate()
+    assert refused
+    assert len(rows(tmp_path / "back.tsv")) == 5
 
 
 def test_a_file_that_is_not_there_is_explained(backtranslate: Callable[..., str], tmp_path: Path) -> None:

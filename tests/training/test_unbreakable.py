@@ -4,7 +4,7 @@ import json
 import os
 import random
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -255,6 +255,27 @@ def test_a_folder_that_is_not_ours(tmp_path: Path) -> None:
 
     with pytest.raises(SaveError, match="make the folder writable for you"), writes_explained(tmp_path):
         small_run(tmp_path / "run").run()
+
+
+def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
+    """The message names the way out."""
+    (tmp_path / "run").write_text("mine")
+
+    refused = pytest.raises(SaveError, match="choose an --output that is a folder, or is not there yet")
+    with refused, writes_explained(tmp_path / "run"), locked(tmp_path / "run"):
+        pass
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:100])])
+def test_a_kept_checkpoint_that_is_gone_or_cut_short(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    """Named, and not taken for a disk that cannot be written."""
+    run = small_run(tmp_path)
+    run.run()
+    damage(run.checkpoints.path(run.progress.best_update))
+
+    with pytest.raises(TrainingError, match=r"the checkpoint .*update-\d+.safetensors is not there as a whole"):
+        run.checkpoints.load(run.progress.best_update)
 
 
 def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:

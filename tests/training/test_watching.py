@@ -132,6 +132,17 @@ def test_without_watching_there_are_no_samples() -> None:
     assert "BLEU 12.5" in screen.getvalue()
 
 
+def test_the_terminal_is_left_alone_until_there_is_something_to_see() -> None:
+    """What fails before the first update finds it as it was."""
+    screen = io.StringIO()
+    shown = Terminal(10, console=Console(file=screen, force_terminal=True, width=160))
+    assert screen.getvalue() == ""
+
+    shown.update(Progress(update=1), REPORT)
+    shown.close(Progress(update=1))
+    assert "/10 updates" in screen.getvalue()
+
+
 def a_run(folder: Path, *updates: int, **settings: object) -> Path:
     """A folder with a log of these updates, in this order, each validated, and settings."""
     folder.mkdir()

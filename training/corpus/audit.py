@@ -118,7 +118,7 @@ def other_languages(train: TrainingPairs) -> Iterator[Finding]:
                 Example(file=file, line=line, detail=f"looks like {name(code)}", text=shortened(text))
                 for line, text in clear
                 for code, confidence in [detect(text, candidates)]
-                if code != language and confidence >= _SURE
+                if base_language(code) != base_language(language) and confidence >= _SURE
             ]
             yield Finding(
                 what=f"sampled sentences of {_CLEAR} characters or more of {file} that should be in {language} are not",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nmt.errors import DataError
+from nmt.text.normalize import is_blank
 from training.corpus.files import read_lines
 
 TestSet = list[tuple[str, list[str]]]
@@ -20,8 +21,8 @@ def read_test_set(paths: Sequence[Path]) -> TestSet:
         sizes = ", ".join(f"{path} has {len(column)}" for path, column in zip(paths, columns, strict=True))
         raise DataError(f"parallel files must have the same number of lines, but {sizes}")
     for number, row in enumerate(rows, start=1):
-        if len(row) < 2 or not row[0].strip() or not any(reference.strip() for reference in row[1:]):
+        if len(row) < 2 or is_blank(row[0]) or all(map(is_blank, row[1:])):
             raise DataError(f"{paths[0]}, line {number}: wanted a source and at least one reference, got {row!r:.80}")
     if not rows:
         raise DataError(f"{paths[0]} is empty; a test set has at least one line")
-    return [(row[0], [reference for reference in row[1:] if reference.strip()]) for row in rows]
+    return [(row[0], [reference for reference in row[1:] if not is_blank(reference)]) for row in rows]

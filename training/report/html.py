@@ -34,7 +34,9 @@ class _Example:
 
 
 def check_writable(report: Path | None) -> None:
-    """Before the work that the report is to show. Raises `ConfigError` if its folder is not there."""
+    """Before the work that the report is to show. Raises `ConfigError` if it cannot be a file there."""
+    if report and report.is_dir():
+        raise ConfigError(f"{report} cannot be written: it is a folder; name a file in it")
     if report and not report.parent.is_dir():
         raise ConfigError(f"{report} cannot be written: there is no folder {report.parent}; make it first")
 

@@ -1,13 +1,14 @@
 """The network: shapes, and numbers that depend on nothing they should not depend on."""
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from nmt.config import ModelConfig
+from nmt.config import ModelConfig, Wiring
 from nmt.errors import ModelFolderError
 from nmt.model.attention import Attention
 from nmt.model.cells import LSTMLayer, reorder, reversal
@@ -139,6 +140,18 @@ def test_lstm_step_equals_the_fused_layer() -> None:
         hidden, cell = layer.step(inputs[:, position], hidden, cell)
 
         assert torch.allclose(hidden, whole[:, position], atol=1e-6)
+
+
+@pytest.mark.parametrize("wiring", get_args(Wiring))
+def test_the_library_gets_states_as_it_wants_them(wiring: str) -> None:
+    """On a GPU it refuses those that are not contiguous; here it does not care, so that only this test would see it."""
+    model, seen = build(wiring=wiring, encoder_layers=2), []
+    for layer in (own for own in model.modules() if isinstance(own, torch.nn.LSTM)):
+        layer.register_forward_pre_hook(lambda _, given: seen.extend(given[1]))
+    model(*batch())
+
+    assert seen
+    assert all(state.is_contiguous() for state in seen)
 
 
 def test_reversal_keeps_the_padding_at_the_end_and_undoes_itself() -> None:

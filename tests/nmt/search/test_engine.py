@@ -1,6 +1,7 @@
 """The engine under random arrivals: nobody is lost, nobody waits for ever, and neighbours change nothing."""
 
 import random
+import time
 
 import numpy as np
 import pytest
@@ -169,3 +170,22 @@ def test_the_deadline_frees_the_rows_before_the_next_step() -> None:
     assert (late[queued].queue_seconds, late[queued].decode_seconds) == (5.0, 0.0)
     assert engine.waiting == 0
     assert [finished.ticket for finished in engine.run()] == [patient]
+
+
+def test_what_ends_a_search_on_one_engine_ends_those_beside_it() -> None:
+    """Not after their own end: whoever is told to stop in a validation waits for that."""
+    steps = 0
+
+    class Failing(FastTable):
+        def step(self, pieces: Integers, state: TableState, control: Floats | None = None) -> Step[TableState]:
+            nonlocal steps
+            if len(state.sources[0]) > 2:
+                raise KeyboardInterrupt
+            steps += 1
+            time.sleep(0.01)
+            return super().step(pieces, state, control)
+
+    long = SearchConfig(beam_size=2, min_length=900, max_length=1000)
+    with pytest.raises(KeyboardInterrupt):
+        search_all(Failing(), [[4, 4, END], [4, END]], long, engines=2)
+    assert steps < 100
