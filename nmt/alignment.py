@@ -9,15 +9,17 @@ import numpy as np
 import regex
 
 from nmt.arrays import Floats, Integers
+from nmt.text.symbols import UNSPACED
 from nmt.text.tokenizer import Span
 
 Level = Literal["words", "pieces", "characters"]
 
+_SPACED = rf"[[\w\p{{M}}]--[{UNSPACED}]]"
 _WORDS = regex.compile(
-    r"\p{RI}{2}"  # a flag
-    r"|[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]\p{M}*"  # scripts without spaces: a character is a word
+    r"(?V1)\p{RI}{2}"  # a flag
+    rf"|(?:(?=[{UNSPACED}])\w\p{{M}}*)"
     # Letters, digits, marks; inside also a sign, as in don't, 3.50 and U-Bahn, and what cannot be seen.
-    r"|[\w\p{M}]+(?:(?:[.,'’\-\u200c\u200d]|[\u00ad\u200b\ufeff]+)[\w\p{M}]+)*"
+    rf"|{_SPACED}+(?:(?:[.,'’\-\u200c\u200d]|[\u00ad\u200b\ufeff]+){_SPACED}+)*"
     # A sign that can be seen, or an emoji made of several.
     r"|[^\w\s\p{Cc}\u00ad\u200b\ufeff](?:[\p{M}\p{Emoji_Modifier}\u200d]|(?<=\u200d)[^\w\s])*"
 )

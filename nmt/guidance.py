@@ -42,7 +42,13 @@ class Guidance:
     def terms(self, sources: Sequence[Pieces], glossary: Mapping[str, str]) -> list[list[Term]]:
         """The terms that each sentence has, by a glossary from terms to their translations."""
         texts = [self._normalized(side, "glossary") for side in (list(glossary), list(glossary.values()))]
-        normalized = dict(zip(*texts, strict=True))
+        normalized = dict[str, str]()
+        for term, own, target in zip(glossary, *texts, strict=True):
+            if normalized.setdefault(own, target) != target:
+                raise InputError(
+                    f"glossary has {term!r} twice, spelled alike, as {normalized[own]!r} and as {target!r}; send one",
+                    "search.glossary",
+                )
         return [find_terms(self._tokenizer.normalize(source.text), normalized) for source in sources]
 
     def guides(self, sources: Sequence[Pieces], terms: Sequence[Sequence[Term]], search: SearchConfig) -> list[Guide]:

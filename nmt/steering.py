@@ -28,6 +28,8 @@ def steered(
     Raises `InputError` for places where the text has no words, and where nothing of a sentence would be left to see.
     """
     parts = list(zip(sentences, sources, strict=True))
+    if any(own.words and not tokenizer.normalize(own.words).text for own in wanted):
+        raise InputError("attention has an empty phrase; send words", "search.attention")
     found = [[_control(own, *part, tokenizer) for part in parts] for own in wanted]
     for number, own in enumerate(wanted):
         if not own.words and not any(found[number]):

@@ -54,11 +54,17 @@ def _loaded(file: Path) -> CDLL | None:
     try:
         loaded = CDLL(str(file))
         for function, arguments in ARGUMENTS.items():
-            getattr(loaded, function).argtypes, getattr(loaded, function).restype = arguments, None
+            getattr(loaded, function).argtypes, getattr(loaded, function).restype = arguments, _done
     except (OSError, AttributeError) as error:
         _warn(f"{file} cannot be loaded and is left out ({error})")
         return None
     return loaded
+
+
+def _done(status: int) -> None:
+    """What a kernel returns."""
+    if status:
+        raise MemoryError("there is not enough memory for so much text at once; send less, or fewer texts at once")
 
 
 def _warn(what: str) -> None:

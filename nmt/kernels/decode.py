@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmt.arrays import Floats, Integers
+from nmt.config import Wiring
 from nmt.kernels import structs
 from nmt.kernels.builds import Precision, native
 
 Function = Literal["plain", "tanh", "exponential"]
 Score = Literal["none", "dot", "additive"]
-Wiring = Literal["deep", "input_feeding", "conditional"]
 
 _STEPS = 127
 _ZERO = 128

@@ -153,7 +153,7 @@ enum { PLAIN, TANH, EXPONENTIAL };
 #define FLAT 43.0f /* of the two parts of an additive score: the exponential of twice as much is still finite */
 
 /* function(x Wᵀ + b) for n rows x, which are made of up to three parts. */
-void product(int64_t n, const Weights *w, const Part *parts, int count, int function, float *out) {
+static void affine(int64_t n, const Weights *w, const Part *parts, int count, int function, float *out) {
     void *joined = scratch(JOINED, n * w->inputs * (w->scale ? 1 : 4));
     join(parts, count, n, w, joined);
     for (int64_t group = 0; group * GROUP < w->outputs; group++) {
@@ -170,6 +170,12 @@ void product(int64_t n, const Weights *w, const Part *parts, int count, int func
                 }
         }
     }
+}
+
+int product(int64_t n, const Weights *w, const Part *parts, int count, int function, float *out) {
+    ENTER;
+    affine(n, w, parts, count, function, out);
+    LEAVE;
 }
 
 #define DEEPEST 8 /* layers that encoder and decoder have room for */
@@ -223,7 +229,7 @@ static const int ORDER[4] = {0, 1, 3, 2}; /* where torch has the input, forget a
 static void normalized_step(int64_t n, int64_t size, const Cell *cell, const Part *parts, int count, Known known,
                             Before before, float *next_hidden, float *next_cell) {
     float *gates = scratch(SUMS, n * 4 * size * sizeof(float));
-    product(n, cell->weights, parts, count, PLAIN, gates);
+    affine(n, cell->weights, parts, count, PLAIN, gates);
     for (int64_t row = 0; row < n; row++) {
         float *own = gates + row * 4 * size;
         if (known.gates)
@@ -305,8 +311,9 @@ typedef struct {
 
 /* Embedded (B, S, E) → values (B, S, 2H), zero behind the ends. `between` is as large, for what the layers below give. See
  * nmt.model.encoder.Encoder. */
-void encode(const Encoder *encoder, int64_t batch, int64_t steps, int64_t width, const float *embedded,
-            const int64_t *lengths, float *values, float *between) {
+int encode(const Encoder *encoder, int64_t batch, int64_t steps, int64_t width, const float *embedded,
+           const int64_t *lengths, float *values, float *between) {
+    ENTER;
     int64_t n = batch * steps, size = encoder->size;
     int64_t *forward = scratch(PLACES, 2 * n * sizeof(int64_t)), *backward = forward + n;
     for (int64_t t = 0; t < steps; t++)
@@ -323,7 +330,7 @@ void encode(const Encoder *encoder, int64_t batch, int64_t steps, int64_t width,
         for (int d = 0; d < 2; d++) {
             const Direction *own = &layer->directions[d];
             float *gates = scratch(GATES, n * own->inputs->outputs * sizeof(float));
-            product(n, own->inputs, &inputs, 1, PLAIN, gates);
+            affine(n, own->inputs, &inputs, 1, PLAIN, gates);
             lstm_sequence(steps, batch, size, &own->cell, gates, d ? backward : forward, out + d * size, 2 * size);
         }
         for (int64_t i = 0; i < n * 2 * size && depth && encoder->residual; i++) out[i] += inputs.values[i];
@@ -333,6 +340,7 @@ void encode(const Encoder *encoder, int64_t batch, int64_t steps, int64_t width,
         inputs = (Part){out, 0, 2 * size};
     }
     free_large();
+    LEAVE;
 }
 
 /* ---- attention --------------------------------------------------------------------------------------------------- */
@@ -460,7 +468,7 @@ static void look(const Network *net, const Memory *memory, int64_t rows, const f
         int64_t n = memory->batch * rows;
         float *projected = scratch(QUERIES, n * net->query->outputs * sizeof(float));
         Part part = {outputs, 0, net->size};
-        product(n, net->query, &part, 1, net->attention.score == ADDITIVE ? EXPONENTIAL : PLAIN, projected);
+        affine(n, net->query, &part, 1, net->attention.score == ADDITIVE ? EXPONENTIAL : PLAIN, projected);
         queries = projected;
     }
     attend(&net->attention, memory, rows, queries, context, weights);
@@ -479,9 +487,10 @@ static const float *leave(const Network *net, int64_t depth, int64_t n, const fl
 }
 
 /* One piece for each of B · K rows. States (L, N', …): row n goes on from rows[n]. See nmt.model.decoder.Decoder.step. */
-void decode_step(const Network *net, const Memory *memory, int64_t k, int64_t held, const int64_t *pieces,
-                 const int64_t *rows, const float *hidden, const float *cell, const float *feed, float *next_hidden,
-                 float *next_cell, float *next_feed, float *weights, float *log_probs) {
+int decode_step(const Network *net, const Memory *memory, int64_t k, int64_t held, const int64_t *pieces,
+                const int64_t *rows, const float *hidden, const float *cell, const float *feed, float *next_hidden,
+                float *next_cell, float *next_feed, float *weights, float *log_probs) {
+    ENTER;
     int64_t n = memory->batch * k, size = net->size, mixed = net->attention.memory;
     float *context = scratch(CONTEXT, n * mixed * sizeof(float));
     const float *outputs = 0;
@@ -509,10 +518,11 @@ void decode_step(const Network *net, const Memory *memory, int64_t k, int64_t he
             look(net, memory, k, outputs, context, weights);
     }
     Part parts[2] = {{outputs, 0, size}, {context, 0, mixed}};
-    product(n, net->readout, parts, 2, TANH, next_feed);
+    affine(n, net->readout, parts, 2, TANH, next_feed);
     Part read = {next_feed, 0, net->embedding};
-    product(n, net->output, &read, 1, PLAIN, log_probs);
+    affine(n, net->output, &read, 1, PLAIN, log_probs);
     log_softmax(n, net->output->outputs, log_probs);
+    LEAVE;
 }
 
 /* ---- the best of it ------------------------------------------------------------------------------------------------ */
@@ -520,7 +530,7 @@ void decode_step(const Network *net, const Memory *memory, int64_t k, int64_t he
 #define CHUNK (8 * W)
 
 /* The K largest of K · V sums totals (B, K) + log_probs (B, K, V), and where they are; -inf and 0 where there are fewer. */
-void best_extensions(int64_t batch, int64_t rows, int64_t count, const float *log_probs, const float *totals,
+int best_extensions(int64_t batch, int64_t rows, int64_t count, const float *log_probs, const float *totals,
                      float *best, int64_t *at) {
     for (int64_t b = 0; b < batch; b++, best += rows, at += rows) {
         for (int64_t k = 0; k < rows; k++) best[k] = -INFINITY, at[k] = 0;
@@ -548,4 +558,5 @@ void best_extensions(int64_t batch, int64_t rows, int64_t count, const float *lo
             }
         }
     }
+    return 0;
 }

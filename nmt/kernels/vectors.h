@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +102,7 @@ typedef struct {
 } Held;
 
 static _Thread_local Held *held;
+static _Thread_local jmp_buf *way_out; /* out of what Python called, where memory lacks */
 static pthread_key_t at_end;
 
 static void release(void *own) {
@@ -110,12 +112,28 @@ static void release(void *own) {
 
 __attribute__((constructor)) static void prepare(void) { pthread_key_create(&at_end, release); }
 
+/* What Python calls begins with ENTER and ends with LEAVE, if it may take much memory: it is 1 where there was too little,
+ * else 0. */
+#define ENTER \
+    jmp_buf outside; \
+    if (setjmp(outside)) return way_out = 0, 1; \
+    way_out = &outside
+#define LEAVE return way_out = 0, 0
+
+static _Noreturn void give_up(void) {
+    if (!way_out) abort(); /* of training, whose threads need little */
+    longjmp(*way_out, 1);
+}
+
 static void *scratch(int kind, size_t size) {
-    if (!held && (!(held = calloc(1, sizeof(Held))) || pthread_setspecific(at_end, held))) abort();
+    if (!held) {
+        if (!(held = calloc(1, sizeof(Held)))) give_up();
+        if (pthread_setspecific(at_end, held)) free(held), held = 0, give_up();
+    }
     if (held->sizes[kind] < size) {
         free(held->memory[kind]);
         held->sizes[kind] = (size + size / 2 + 63) / 64 * 64;
-        if (!(held->memory[kind] = aligned_alloc(64, held->sizes[kind]))) abort();
+        if (!(held->memory[kind] = aligned_alloc(64, held->sizes[kind]))) held->sizes[kind] = 0, give_up();
     }
     return held->memory[kind];
 }

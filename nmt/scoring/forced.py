@@ -13,6 +13,7 @@ from nmt.search.top import largest
 from nmt.text.tokenizer import BEGIN
 
 _BATCH = 64
+_MOST_PIECES = 16384  # of the sources of a batch, with padding
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,24 @@ def score_forced(
 
     The numbers are those of the search: what it found scores here what it scored there.
     """
-    steered, results = controls or [()] * len(sources), list[ForcedScore]()
-    for first in range(0, len(sources), _BATCH):
-        own = slice(first, first + _BATCH)
-        results += _lead(stepper, sources[own], targets[own], steered[own], alternatives)
-    return results
+    steered, results = controls or [()] * len(sources), dict[int, ForcedScore]()
+    for batch in _batches(sources, targets):
+        pairs = [sources[i] for i in batch], [targets[i] for i in batch]
+        results |= zip(batch, _lead(stepper, *pairs, [steered[i] for i in batch], alternatives), strict=True)
+    return [results[number] for number in range(len(sources))]
+
+
+def _batches(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """The pairs in groups of like length, so that neither memory nor time is spent on padding."""
+    batch = list[int]()
+    for number in sorted(range(len(sources)), key=lambda i: (len(sources[i]), len(targets[i]))):
+        longest = len(sources[number])
+        if batch and (len(batch) == _BATCH or longest * (len(batch) + 1) > _MOST_PIECES):
+            yield batch
+            batch = []
+        batch.append(number)
+    if batch:
+        yield batch
 
 
 def _lead(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmt.arrays import Flags
+from nmt.errors import InputError
 from nmt.search.reading import Demand, Reader, State
 from nmt.text.symbols import BYTE, LETTER, OTHER, kind
 from nmt.text.tokenizer import END
@@ -16,6 +17,9 @@ FAR = 1 << 20
 """More pieces than any translation has: there is no way."""
 
 _DEAD = -1
+_KINDS = (LETTER, OTHER, BYTE)  # by their numbers
+_MOST_STATES = 4000  # some 40 kB each
+_BLOCK = 256  # states whose way through all pieces is held at once
 
 Table = NDArray[np.int32]
 
@@ -89,33 +93,49 @@ class Trie:
         known = {symbol: i for i, symbol in enumerate(symbols)}
         columns = [known.get(symbol, len(known) + kind(symbol)) for symbol in self._symbols]
         table = np.ascontiguousarray(steps.T[columns])
-        reached = np.empty((len(self._parent), states), dtype=np.int32)
-        reached[0], begin = np.arange(states), 1
-        for size in self._sizes:
-            own = slice(begin, begin + size)
-            reached[own] = table[self._last[own, None], reached[self._parent[own]]]
-            begin += size
-        reached[0] = states - 1
-        after: Table = reached[self._pieces].T.copy()
+        after = np.empty((states, len(self._pieces)), dtype=np.int32)
+        for first in range(0, states, _BLOCK):
+            block = np.arange(first, min(first + _BLOCK, states))
+            reached = np.empty((len(self._parent), len(block)), dtype=np.int32)
+            reached[0], begin = block, 1
+            for size in self._sizes:
+                own = slice(begin, begin + size)
+                reached[own] = table[self._last[own, None], reached[self._parent[own]]]
+                begin += size
+            reached[0] = states - 1
+            after[block] = reached[self._pieces].T
         return after
 
 
 def _explore(reader: Reader) -> tuple[list[State], Table]:
     """All states that can be reached, and where each symbol leads (S + 1, symbols and kinds of others); the last state
     is the dead one."""
-    symbols = [*((symbol, kind(symbol)) for symbol in reader.symbols), ("", LETTER), ("", OTHER), ("", BYTE)]
+    kinds = np.array([*map(kind, reader.symbols), *_KINDS])
+    places = {symbol: i for i, symbol in enumerate(reader.symbols)}
     states = {reader.start: 0}
     todo, rows = [reader.start], []
+
+    def after(state: State, symbol: str, sort: int) -> int:
+        found = reader.read(state, symbol, sort)
+        if found is None:
+            return _DEAD
+        if found not in states:
+            states[found] = len(states)
+            todo.append(found)
+        return states[found]
+
     for state in todo:
-        row = []
-        for symbol, sort in symbols:
-            after = reader.read(state, symbol, sort)
-            if after is not None and after not in states:
-                states[after] = len(states)
-                todo.append(after)
-            row.append(_DEAD if after is None else states[after])
+        if len(todo) > _MOST_STATES:
+            raise InputError(
+                "prefix, include, exclude and glossary ask for too much together: there would be more than "
+                f"{_MOST_STATES} states to keep apart; send fewer or shorter phrases",
+                "search",
+            )
+        row = np.array([after(state, "", sort) for sort in _KINDS])[kinds]
+        for symbol in reader.telling(state):
+            row[places[symbol]] = after(state, symbol, kind(symbol))
         rows.append(row)
-    steps = np.array([*rows, [_DEAD] * len(symbols)], dtype=np.int32)
+    steps = np.array([*rows, np.full(len(kinds), _DEAD)], dtype=np.int32)
     return todo, np.where(steps == _DEAD, len(todo), steps).astype(np.int32)
 
 

@@ -75,20 +75,18 @@ class Choice(Rows):
         methods = set(self.method.tolist())
         if methods == {BEST}:
             return best_extensions(log_probs, totals)
-        rows, scores = totals.shape[1], totals[..., None] + log_probs
         best, at = np.empty_like(totals), np.empty(totals.shape, np.int64)
         for method in methods:
             which = np.flatnonzero(self.method == method)
-            own = self.select(which, rows)
-            best[which], at[which] = own._choose(method, scores[which], length[which], free[which])
+            own = self.select(which, totals.shape[1])
+            best[which], at[which] = own._choose(method, log_probs[which], totals[which], length[which], free[which])
         return best, at
 
-    def _choose(self, method: int, scores: Floats, length: Integers, free: Integers) -> Chosen:
-        if method == SAMPLED:
-            return self._sample(scores, length)
-        if method == DIVERSE:
-            return self._diversify(scores, free)
-        return largest(scores.reshape(len(scores), -1), scores.shape[1])
+    def _choose(self, method: int, log_probs: Floats, totals: Floats, length: Integers, free: Integers) -> Chosen:
+        if method == BEST:
+            return best_extensions(log_probs, totals)
+        scores = totals[..., None] + log_probs
+        return self._sample(scores, length) if method == SAMPLED else self._diversify(scores, free)
 
     def _sample(self, scores: Floats, length: Integers) -> Chosen:
         """Each row goes on with a piece drawn from softmax(scores / temperature), cut to the `top_k` likeliest and to

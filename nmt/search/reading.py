@@ -59,7 +59,8 @@ class Reader:
         if demand.prefix:
             self._prefix[0] = {demand.prefix[0]}  # a text loses the space that it begins with, but not as a lone byte
         self._phrases = [[_spellings({c}) for c in phrase] for phrase in phrases[: _CAPITAL + 1]]
-        self._phrases += [[_spellings({c, c.lower(), c.upper()}) for c in phrase] for phrase in demand.excluded]
+        same = _same_in_any_case("".join(demand.excluded))
+        self._phrases += [[_spellings(same[c]) for c in phrase] for phrase in demand.excluded]
         spelled = [{" "}, *self._prefix, *(one for phrase in self._phrases for one in phrase)]
         self.symbols = sorted({symbol for same in spelled for one in same for symbol in one})
         self._opens = [kind(phrase[:1]) == LETTER for phrase in phrases]
@@ -90,6 +91,14 @@ class Reader:
         places = frozenset(place for place in after if not (met and place[0] <= _CAPITAL))
         last = _START if state.last == _START and symbol == " " else sort
         return State(None if prefix == _BEHIND else prefix, places, last, met)
+
+    def telling(self, state: State) -> set[str]:
+        """The symbols that may be read otherwise, in this state, than all others of their kind."""
+        next_ones = [(self._phrases[n][at], begun) for n, at, begun in state.places if at < len(self._phrases[n])]
+        if state.prefix and state.prefix[0] < len(self._prefix):
+            next_ones.append((self._prefix[state.prefix[0]], state.prefix[1]))
+        further = {one[len(begun)] for spellings, begun in next_ones for one in spellings if one.startswith(begun)}
+        return {" ", *self._first, *further}
 
     def stands(self, state: State) -> bool:
         """Whether the wanted phrase stands in the text if no letter follows."""
@@ -132,6 +141,17 @@ def _further(spellings: set[str], at: int, begun: str, symbol: str) -> tuple[int
     if more in spellings:
         return at + 1, ""
     return (at, more) if symbol and any(one.startswith(more) for one in spellings) else None
+
+
+def _same_in_any_case(text: str) -> dict[str, set[str]]:
+    """For each character, those that it may be in another case. Two characters have the same ones or none in common:
+    else a phrase of characters that are alike in part, such as s and ſ, would have states without number."""
+    same: dict[str, set[str]] = {}
+    for character in text:
+        own = {character, character.lower(), character.upper()}
+        own |= {other for one in own & same.keys() for other in same[one]}
+        same |= dict.fromkeys(own, own)
+    return same
 
 
 def _spellings(characters: set[str]) -> set[str]:

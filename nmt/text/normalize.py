@@ -121,11 +121,15 @@ def _joins_left(character: str) -> bool:
     return dropped or bool(unicodedata.combining(character)) or character in _composing()
 
 
+_LAST_PLANES = 0x30000
+"""From here on no character decomposes."""
+
+
 @cache
 def _composing() -> frozenset[str]:
     """Characters of combining class 0 that compose with the one before: read off Python's own Unicode tables."""
     found = {chr(code) for block in _HANGUL_VOWELS_AND_TAILS for code in block}
-    for code in range(0x110000):
+    for code in range(_LAST_PLANES):
         parts = unicodedata.decomposition(chr(code)).split()
         # Some are of class 0 but made of marks that are not, and these are put in order with others.
         if parts and unicodedata.combining(unicodedata.normalize("NFKD", chr(code))[0]):

@@ -42,7 +42,8 @@ class UnigramCutter:
         found = self._processor.nbest_encode(word.removeprefix(_SPACE), nbest_size=_BEST)
         cuts = [ids for ids in found if _text(self._processor, ids) == word]
         scores = [sum(self._processor.get_score(i) for i in ids) for ids in cuts]
-        return cuts, list(accumulate(math.exp(self._alpha * (score - max(scores))) for score in scores))
+        best = max(scores, default=0.0)
+        return cuts, list(accumulate(math.exp(self._alpha * (score - best)) for score in scores))
 
 
 class BpeCutter:

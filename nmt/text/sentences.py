@@ -11,6 +11,7 @@ import sentencex
 from nmt.text.normalize import visible_span
 
 _LINES = re.compile(r"[^\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
+_SPACE = re.compile(r"\s")
 _LONGEST_SENTENCE = 400  # characters; the models are trained on sentences, and get lost in what is much longer
 _CLAUSE_END = re.compile(r".*[,;:–—،、，；：]\s", re.DOTALL)
 _WORD_END = re.compile(r".*\s", re.DOTALL)
@@ -52,7 +53,8 @@ def join(text: str, sentences: list[Sentence], translations: list[str]) -> tuple
 def _split_line(line: str, language: str) -> Iterator[tuple[int, int]]:
     """Spans that together are the line: sentences, and the parts of overlong ones."""
     start = 0
-    for sentence in sentencex.segment(language, line):
+    # Of white space it gets blanks, of which it knows where they end: it fails at some others, behind an initial.
+    for sentence in sentencex.segment(language, _SPACE.sub(" ", line)):
         end = start + len(sentence)
         while end - start > _LONGEST_SENTENCE:
             window = line[start : start + _LONGEST_SENTENCE]

@@ -1,5 +1,6 @@
 """What text is made of for those who read it symbol by symbol: characters, and bytes that stand alone."""
 
+import re
 import unicodedata
 from functools import lru_cache
 
@@ -9,7 +10,14 @@ LONE_BYTE = "\udc00"
 LETTER, OTHER, BYTE = range(3)
 """Kinds of symbols: part of a word, not part of one, and a byte that does not tell of which character it is."""
 
-_EAST_ASIAN = (("\u3040", "\u30ff"), ("\u3400", "\u4dbf"), ("\u4e00", "\u9fff"), ("\uf900", "\ufaff"))
+UNSPACED = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
+    r"\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"  # Japanese
+    r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Chinese characters
+)
+"""The scripts without spaces between words, as part of a class of a regular expression: each character is a word."""
+
+_UNSPACED = re.compile(f"[{UNSPACED}]")
 
 
 @lru_cache(maxsize=1 << 16)
@@ -18,7 +26,7 @@ def kind(symbol: str) -> int:
     if LONE_BYTE <= symbol < chr(ord(LONE_BYTE) + 256):
         byte = ord(symbol) - ord(LONE_BYTE)
         return BYTE if byte > 127 else kind(chr(byte))
-    if not symbol or any(first <= symbol <= last for first, last in _EAST_ASIAN):
+    if not symbol or _UNSPACED.match(symbol):
         return OTHER
     return LETTER if symbol.isalnum() or unicodedata.category(symbol).startswith("M") else OTHER
 

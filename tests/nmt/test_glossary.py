@@ -17,6 +17,7 @@ from nmt.text.tokenizer import Pieces
         ("Haus, altes Haus am See, Haus.", ["Haus", "Haus am See", "Haus"]),
         ("Rot ist rot.", ["Rot", "rot"]),
         ("子犬と犬", ["犬", "犬"]),
+        ("𠮷犬々", ["犬"]),
         ("Haus-Hund", ["Haus", "Hund"]),
     ],
 )

@@ -10,6 +10,7 @@ from phrases import SEARCHES, accepts, says
 
 from nmt import SearchConfig, Translator
 from nmt.errors import InputError
+from nmt.search import automaton
 from nmt.search.automaton import Automaton, Trie
 from nmt.search.reading import Demand
 from nmt.text.tokenizer import Tokenizer
@@ -184,6 +185,31 @@ def test_what_several_sentences_ask_for_is_read_once(translator: Translator) -> 
 
     assert len(guides) == 30
     assert len({automaton for guide in guides for automaton in guide.automata}) == 2
+
+
+def test_of_terms_that_are_spelled_alike_none_wins(translator: Translator) -> None:
+    """Unless they have the same translation."""
+    search = {"glossary": {"Hund": "dog", "Hu\u00adnd": "house"}}
+    with pytest.raises(InputError, match=r"glossary has 'Hu\\xadnd' twice, spelled alike, as 'dog' and as 'house'"):
+        translator.plan("Der Hund.", "de", "en", SearchConfig.model_validate(search))
+    same = SearchConfig(glossary={"Hund": "dog", "Hu\u00adnd": "dog"})
+    assert len(translator.plan("Der Hund.", "de", "en", same).terms[0]) == 1
+
+
+@pytest.mark.parametrize("excluded", [f"ſ {'s ' * 40}x", f"µ {'μ ' * 40}x", f"ı {'i ' * 20}{'I ' * 20}x"])
+def test_characters_that_are_alike_in_part_cost_no_more_than_others(translator: Translator, excluded: str) -> None:
+    """States grow with the length of a phrase, and do not double with each of its characters."""
+    (guide,) = translator.plan("Der Hund.", "de", "en", SearchConfig(exclude=(excluded,))).guides
+
+    assert all(len(own.needed) < 5 * len(excluded) for own in guide.automata)
+
+
+def test_states_without_number_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before they are all made."""
+    monkeypatch.setattr(automaton, "_MOST_STATES", 20)
+    demand = Demand(wanted="aab" * 9, excluded=("abA" * 9,))
+    with pytest.raises(InputError, match="there would be more than 20 states to keep apart; send fewer or shorter"):
+        Automaton.of(demand, Trie(["", "", "", "", "a", "A", "b"]))
 
 
 def test_where_nothing_is_left_to_say_the_error_says_so(translator: Translator) -> None:

@@ -121,6 +121,7 @@ def test_words_that_a_text_does_not_have_change_nothing(translator: Translator) 
 @pytest.mark.parametrize(
     ("attention", "message"),
     [
+        ([{"words": "\u00ad ", "weight": 0}], "attention has an empty phrase; send words"),
         ([{"start": 20, "end": 21, "weight": 2}], "attention 0 is for the characters 20 to 21, where the text has no"),
         (
             [

@@ -87,7 +87,7 @@ def test_unknown_languages_are_not_looked_for() -> None:
     assert list(other_languages({"x": (("xx", "yy"), [(GERMAN, FRENCH)])})) == []
 
 
-@pytest.mark.parametrize("languages", [("en", "de"), ("en-GB", "de-AT"), ("en_US", "de_CH")])
+@pytest.mark.parametrize("languages", [("en", "de"), ("en-GB", "de-AT"), ("en-US", "de-CH")])
 def test_a_region_makes_no_other_language(languages: tuple[str, str]) -> None:
     """English is English on both sides of the ocean; French is not."""
     pairs: list[TextPair] = [(f"The house at the end of the street is number {i}.", GERMAN) for i in range(20)]

@@ -1,5 +1,7 @@
 """The compiled kernels, each build that this processor runs, against NumPy and torch."""
 
+import subprocess
+import sys
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
@@ -157,3 +159,30 @@ def test_without_a_build_there_is_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(builds, "library", builds.library.__wrapped__)
 
     assert kernels.available() == ()
+
+
+def test_where_memory_lacks_there_is_an_error_and_the_process_goes_on() -> None:
+    """An `Exception`, which costs a request; the next one is served."""
+    code = """
+import resource
+import numpy as np
+from nmt import kernels
+weights = kernels.pack(np.ones((8, 64), np.float32), None, "fp32")
+inputs = np.ones((400_000, 64), np.float32)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 60_000_000,) * 2)
+for count in (len(inputs), 8, len(inputs), 8):
+    try:
+        print(kernels.product(weights, inputs[:count]).sum())
+    except MemoryError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
+    assert (
+        done.stdout.splitlines()
+        == [
+            "there is not enough memory for so much text at once; send less, or fewer texts at once",
+            "4096.0",
+        ]
+        * 2
+    )

@@ -12,18 +12,22 @@ from phrases import SEARCHES, accepts, says
 from table import VOCABULARY, TableStepper
 
 from nmt.config import SearchConfig
+from nmt.search import automaton
 from nmt.search.automaton import Automaton, Trie
 from nmt.search.engine import Engine, search_all
 from nmt.search.guides import Guide
 from nmt.search.hypothesis import Hypothesis
-from nmt.search.reading import Demand
+from nmt.search.reading import Demand, Reader
 from nmt.search.top import allocate
+from nmt.text.symbols import LONE_BYTE, kind
 from nmt.text.tokenizer import END
 
 STEPPER = TableStepper()
 PIECES = ["", "", "", "", " a", "a", " bA"]
 TRIE = Trie(PIECES)
 LONGEST = 4
+
+LONE_BYTES = [chr(ord(LONE_BYTE) + byte) for byte in "é\U0001f600".encode()]
 
 assert len(PIECES) == VOCABULARY
 
@@ -243,3 +247,37 @@ def test_banks_take_turns(rows: int, vocabulary: int, seed: int) -> None:
     assert all(np.array_equal(taken[n], np.sort(left[n])[::-1][: len(taken[n])]) for n in left)
     assert all(len(taken[n]) >= min(len(left[n]), max(map(len, taken.values())) - 1) for n in left)
     assert len(chosen) == 0 or bank[chosen[0]] == min(n for n in left if len(left[n]))
+
+
+@given(
+    prefix=st.sampled_from(["", " ", " aB", " é ", " \U0001f600"]),
+    wanted=st.sampled_from(["", "aB", "é", "\U0001f600a"]),
+    excluded=st.lists(st.sampled_from(["a", "ab", "bé", "É", "\U0001f600"]), max_size=3),
+    symbols=st.lists(
+        st.sampled_from([*" aAbBéÉz.", *(chr(ord(LONE_BYTE) + b) for b in "é\U0001f600".encode())]), max_size=6
+    ),
+)
+def test_all_symbols_but_the_telling_ones_read_as_others_of_their_kind(
+    prefix: str, wanted: str, excluded: list[str], symbols: list[str]
+) -> None:
+    """Whatever was read before: so the others need not be read one by one."""
+    reader = Reader(Demand(prefix, wanted, excluded=tuple(excluded)))
+    state = reader.start
+    for symbol in symbols:
+        for other in set(reader.symbols) - reader.telling(state):
+            assert reader.read(state, other, kind(other)) == reader.read(state, "", kind(other))
+        after = reader.read(state, symbol, kind(symbol))
+        if after is None:
+            return
+        state = after
+
+
+def test_states_that_are_read_in_blocks_are_read_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The block is there for the memory."""
+    demand = {"prefix": " a", "wanted": "bA a", "excluded": ["a bA", "a a a"]}
+    whole = reads(**demand)
+    monkeypatch.setattr(automaton, "_BLOCK", 3)
+    parts = reads(**demand)
+
+    assert len(whole.needed) > 3
+    assert np.array_equal(whole.next, parts.next)

@@ -254,3 +254,15 @@ def test_early_stop_never_loses_to_a_full_search() -> None:
             full = search_all(STEPPER, [source], SearchConfig.model_validate({**shared, "n_best": 8}))[0]
 
             assert early[0].score == pytest.approx(full[0].score, abs=1e-6)
+
+
+def test_ties_are_broken_alike_alone_and_beside_a_sample() -> None:
+    """Of extensions that score the same, a beam takes the same ones whatever its neighbours ask for."""
+    rng = np.random.default_rng(0)
+    log_probs = rng.integers(-4, 0, (2, 3, 40)).astype(np.float32)
+    totals, length, free = np.zeros((2, 3), np.float32), np.ones(2, np.int64), np.zeros((2, 3), np.int64)
+    beam, sample = SearchConfig(beam_size=3), SearchConfig(method="sample", n_best=3, seed=1)
+    alone, beside = (Choice.start([beam, other], [[4, END]] * 2, 3) for other in (beam, sample))
+    first, second = (own(log_probs, totals, length, free, {}) for own in (alone, beside))
+
+    assert np.array_equal(first[1][0], second[1][0])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nmt.text.normalize import Form, NormalizedText, normalize
+from nmt.text.normalize import _LAST_PLANES, Form, NormalizedText, normalize
 
 FORMS: list[Form] = ["nfc", "nfkc", "none"]
 DROPPED = "\u200b\ufeff\u00ad\x00\x07\x7f\x9f"
@@ -173,3 +173,8 @@ def test_an_empty_span_stays_empty(at: int, place: int) -> None:
 def test_an_empty_text_has_its_empty_span_at_the_start() -> None:
     """There is no character to stand at, so the place is 0."""
     assert normalize(" \n").original_span(0, 0) == (0, 0)
+
+
+def test_no_character_decomposes_beyond_those_that_are_looked_at() -> None:
+    """In the Unicode tables of this Python; to look at all of them takes a second of the first request."""
+    assert not any(unicodedata.decomposition(chr(code)) for code in range(_LAST_PLANES, 0x110000))

@@ -153,3 +153,12 @@ def test_joining_wants_a_translation_for_each_sentence() -> None:
     """Too few translations are a bug of the caller, and are not passed over."""
     with pytest.raises(ValueError, match="shorter"):
         join("Eins. Zwei.", split("Eins. Zwei.", "de"), ["One."])
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u202f", "\u3000", "\u2009"])
+@pytest.mark.parametrize("language", ["de", "en", "xx"])
+def test_an_initial_before_any_kind_of_space(space: str, language: str) -> None:
+    """The splitter ends the process at some of them, if it sees them."""
+    text = f"Er sah J{space}. Smith."
+
+    assert "".join(text[own.start : own.end] for own in split(text, language)).replace(" ", "") == text.replace(" ", "")
