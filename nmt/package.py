@@ -116,6 +116,8 @@ def _verify(path: Path) -> tuple[str, dict[str, bytes]]:
         content = (path / _SUMS).read_bytes()
         lines = (line.split("  ", 1) for line in content.decode("utf-8").splitlines())
         listed = {name: checksum for checksum, name in lines}
+    except PermissionError as error:
+        raise _unreadable(path / _SUMS, error) from error
     except OSError as error:
         inside = path / "model"  # of a run
         hint = f"; did you mean {inside}?" if (inside / _SUMS).is_file() else ""
@@ -131,11 +133,19 @@ def _verify(path: Path) -> tuple[str, dict[str, bytes]]:
         if name not in listed:
             raise ModelFolderError(f"{path / _SUMS} has no sum of {name}; get the model folder again")
         file = _within(path, name)
-        if name in parsed:
-            found[name] = file.read_bytes()
-        if (hashlib.sha256(found[name]).hexdigest() if name in found else _sha256(file)) != listed[name]:
+        try:
+            if name in parsed:
+                found[name] = file.read_bytes()
+            checksum = hashlib.sha256(found[name]).hexdigest() if name in found else _sha256(file)
+        except OSError as error:
+            raise _unreadable(file, error) from error
+        if checksum != listed[name]:
             raise ModelFolderError(f"{path / name} was altered or damaged: its SHA-256 is not the one in {_SUMS}")
     return hashlib.sha256(content).hexdigest(), found
+
+
+def _unreadable(file: Path, error: OSError) -> ModelFolderError:
+    return ModelFolderError(f"{file} cannot be read: {error.strerror}; let this user read the model folder")
 
 
 def _within(path: Path, name: str) -> Path:

@@ -36,6 +36,9 @@ AUTO = "auto"
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
 
+_SURE, _CLEAR = 0.9, 20
+"""How sure it must be that a text is in a language that cannot be translated, and how many characters that takes."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -124,9 +127,8 @@ class Translator:
         _check_text(text, "text")
         detected = None
         if source == AUTO:
-            candidates = sorted({pair[0] for pair in self.directions if pair[1] == target})
             self._check_target(target)
-            detected = source = languages.detect(text, candidates)[0]
+            detected = source = self._detect(text, target)
         self._check(source, target)
         found = sentences.split(text, source)
         encoded = [self.tokenizer.encode_source(sentence.text, target) for sentence in found]
@@ -160,9 +162,9 @@ class Translator:
         `alternatives` says what the model would have written instead.
         """
         self._check(source, target)
-        for text, translation in pairs:
-            _check_text(text, "text")
-            _check_text(translation, "translation")
+        for number, pair in enumerate(pairs):
+            for own, field in zip(pair, ("text", "translation"), strict=True):
+                _check_text(own, field, f"{field} {number}" if len(pairs) > 1 else field)
         parts = [_paired(text, translation, source, target) for text, translation in pairs]
         sentence_pairs = list(chain(*parts))
         sources = [self.tokenizer.encode_source(own.text, target) for own, _ in sentence_pairs]
@@ -203,6 +205,21 @@ class Translator:
         weights = np.exp(log_probs - log_probs.max())
         order = by_expected_utility(texts, weights.tolist(), cast(Utility, search.mbr))
         return [hypotheses[i] for i in order]
+
+    def _detect(self, text: str, target: str) -> str:
+        """Which language a text is in, of those that are translated into the target; others are looked for as well,
+        so that a text in one of them is refused instead of taken for what it is not."""
+        candidates = sorted({pair[0] for pair in self.directions if pair[1] == target})
+        found, confidence = languages.detect(text, sorted({own for pair in self.directions for own in pair}))
+        if found in candidates:
+            return found
+        if confidence >= _SURE and len(text) >= _CLEAR:
+            raise InputError(
+                f"the text looks {languages.name(found)}, and there is no translation from {found!r} to {target!r}; "
+                f"name source, one of {', '.join(candidates)}, if it is that all the same",
+                "source",
+            )
+        return languages.detect(text, candidates)[0]
 
     def _check(self, source: str, target: str) -> None:
         self._check_target(target)
@@ -245,13 +262,14 @@ def _common_directions(folders: Sequence[ModelFolder]) -> list[Direction]:
     return common
 
 
-def _check_text(text: str, field: str) -> None:
+def _check_text(text: str, field: str, called: str = "") -> None:
     """Refuse what has nothing to translate, and what no UTF-8 reply could hold."""
+    called = called or field
     if is_blank(text):
-        raise InputError(f"{field} is empty; send at least one character that can be seen", field)
+        raise InputError(f"{called} is empty; send at least one character that can be seen", field)
     surrogate = _SURROGATE.search(text)
     if surrogate:
-        raise InputError(f"{field} has half a surrogate pair at {surrogate.start()}; send valid Unicode", field)
+        raise InputError(f"{called} has half a surrogate pair at {surrogate.start()}; send valid Unicode", field)
 
 
 def _speakable(folder: ModelFolder) -> Arrays:

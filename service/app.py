@@ -40,10 +40,10 @@ def create_app(registry: Registry, settings: Settings) -> FastAPI:
     )
     app.state.settings, app.state.registry = settings, None
     errors.install(app)
-    app.add_middleware(Connection, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Connection, max_bytes=settings.max_body_bytes, seconds=settings.deadline_seconds)
     app.add_middleware(SecurityHeaders)
     for router in _ROUTERS:
-        app.include_router(router, prefix="/v1")
+        app.include_router(router, prefix="/v1", responses=errors.described(router))
         app.include_router(router, include_in_schema=False)
     for folder in ("static", "vendor"):
         app.mount(f"/{folder}", StaticFiles(directory=_WEB / folder))

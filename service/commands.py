@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,9 +36,22 @@ def serve(
         raise ConfigError(f'NMT_MODELS is not valid JSON: {error.__cause__}; wanted: ["FOLDER", …]') from error
     logging.basicConfig(level=logging.INFO, format="%(levelname)s:     %(message)s")
     # Before the server starts, which would say in 30 lines why it cannot.
+    listening = _bound(settings.host, settings.port)
     app = create_app(Registry.load(settings), settings)
-    where = f"http://{settings.host}:{settings.port}"
+    host, port = listening.getsockname()[:2]
+    where = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     typer.echo(f"The page: {where}/   The API: {where}/docs   (ready when {where}/readyz says ok)", err=True)
     # uvicorn finishes the accepted work on SIGTERM, then raises the signal once more: that is the end, and a good one.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.run(app, host=settings.host, port=settings.port, timeout_graceful_shutdown=25)
+    uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=25)).run([listening])
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """What is listened on; port 0 takes one that is free."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise ConfigError(
+            f"{host}:{port} cannot be listened on: {error.strerror}; choose another with --host and --port, or "
+            "NMT_HOST and NMT_PORT"
+        ) from error

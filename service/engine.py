@@ -18,10 +18,14 @@ from nmt.search.engine import Finished
 from nmt.search.guides import FREE, Guide
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.queue import Claim, Priority
+from service.load import Load
 
 Result = TypeVar("Result")
 
+_ENTERING = -1  # no ticket of the engine
 _PLANNING = 4  # threads; long texts that are planned share the processor with the decoding
+
+SHUTTING_DOWN = "the service is shutting down; try another copy, or again in a moment"
 
 _log = logging.getLogger(__name__)
 
@@ -55,8 +59,7 @@ class Decoder:
         self._queue_size = queue_size
         self.threads = [DecodeThread(translator) for _ in range(engines)]
         self._planning, self._scoring = ThreadPoolExecutor(_PLANNING, "plan"), ThreadPoolExecutor(engines, "score")
-        self._pending = 0
-        self._seconds_a_request = 0.05
+        self._load = Load()
 
     def start(self) -> None:
         """Begin to answer."""
@@ -76,23 +79,25 @@ class Decoder:
         return all(thread.alive for thread in self.threads)
 
     @contextmanager
-    def admitted(self, seconds: float) -> Iterator[float]:
+    def admitted(self, seconds: float, work: float) -> Iterator[float]:
         """A place for a request, before any work is done for it, and when it has to be answered: in so many seconds.
 
-        Raises `EngineStopped` and `QueueFull` at once, and `DeadlineExceeded` when waiting takes longer than that.
+        work: what it asks for, as `Load` counts. Raises `EngineStopped` and `QueueFull` at once, the latter also where
+        the request would take more than half of its time beside the others: what is let in gets its answer. And
+        `DeadlineExceeded` when waiting takes longer than that.
         """
         if not self.alive:
             raise EngineStopped("the decode engine is not running; try again in a moment")
-        if self._pending >= self._queue_size:
-            wait = min(30.0, max(1.0, self._pending * self._seconds_a_request))
-            raise QueueFull(f"{self._pending} requests are waiting, as many as the queue holds; try again later", wait)
-        self._pending += 1
+        waiting, expected = len(self._load), self._load.seconds(work)
+        if waiting >= self._queue_size or (waiting and expected > seconds / 2):
+            full = "as many as the queue holds" if waiting >= self._queue_size else "with as much text as can be done"
+            wait = min(30.0, max(1.0, expected - seconds / 2))
+            raise QueueFull(f"{waiting} requests are waiting, {full} in time; try again later", wait)
         try:
-            yield time.perf_counter() + seconds
+            with self._load.carrying(work):
+                yield time.perf_counter() + seconds
         except TimeoutError:
             raise DeadlineExceeded(f"not answered within {seconds:g} s; send less text at once") from None
-        finally:
-            self._pending -= 1
 
     async def decode(
         self,
@@ -106,15 +111,13 @@ class Decoder:
 
         Raises `TimeoutError` at the deadline, a time of `time.perf_counter`.
         """
-        started, parts = time.perf_counter(), self._deal(sources, guides, search, deadline, priority)
+        parts = self._deal(sources, guides, search, deadline, priority)
         try:
             async with asyncio.timeout(deadline - time.perf_counter()):
                 return _together(await asyncio.gather(*parts))
         finally:
             for part in parts:
                 part.cancel()  # what is done stays done; of a request that failed in one thread, nobody wants the rest
-            taken = (time.perf_counter() - started) / max(1, self._pending)
-            self._seconds_a_request += 0.1 * (taken - self._seconds_a_request)
 
     async def plan(self, work: Callable[[], Result], deadline: float) -> Result:
         """Do what comes before or after the decoding in a thread."""
@@ -191,15 +194,20 @@ class DecodeThread:
 
     def _run(self) -> None:
         """The thread: take in what has come, drop what nobody waits for, step; sleep when there is nothing to do."""
-        while self._take_in():
-            self._drop_cancelled()
+        going_on = True
+        while going_on:
             try:
-                for finished in self._engine.step():
+                going_on = self._take_in()
+                self._drop_cancelled()
+                for finished in self._engine.step() if going_on else ():
                     self._deliver(finished)
             except Exception:
                 _log.exception("a decode step failed; its requests are answered with an error")
                 self._fail(EngineError("the decode engine failed on this batch; try again"))
-        self._fail(EngineStopped("the service is shutting down; try another copy, or again in a moment"))
+        while not self._inbox.empty():
+            if request := self._inbox.get():
+                self._owner[_ENTERING - len(self._owner)] = request
+        self._fail(EngineStopped(SHUTTING_DOWN))
 
     def _take_in(self) -> bool:
         """Hand waiting requests to the engine; blocks while it has nothing to do. False asks to stop."""
@@ -208,10 +216,12 @@ class DecodeThread:
             if request is None:
                 return False
             claim = Claim(id(request), request.priority, request.deadline)
-            request.tickets = [
-                self._engine.submit(source, request.search, claim, guide) for source, guide in request.sources
-            ]
-            self._owner |= dict.fromkeys(request.tickets, request)
+            self._owner[_ENTERING] = request  # so that it is answered if it cannot enter
+            for source, guide in request.sources:
+                ticket = self._engine.submit(source, request.search, claim, guide)
+                request.tickets.append(ticket)
+                self._owner[ticket] = request
+            del self._owner[_ENTERING]
         return True
 
     def _drop_cancelled(self) -> None:

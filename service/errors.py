@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -47,6 +47,23 @@ STATUS: dict[type[NmtError], HTTPStatus] = {
     NmtError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 """The most special class that fits decides."""
+
+
+_EVERYWHERE = [HTTPStatus.SERVICE_UNAVAILABLE]
+_OF_REQUESTS = [
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    *dict.fromkeys(status for status in STATUS.values() if status != HTTPStatus.INTERNAL_SERVER_ERROR),
+]
+
+
+def described(router: APIRouter) -> dict[int | str, dict[str, Any]]:
+    """The errors of a router's replies, for the description of the API."""
+    posts = any("POST" in (getattr(route, "methods", None) or ()) for route in router.routes)
+    schema = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemReply"}}}
+    statuses = _OF_REQUESTS if posts else _EVERYWHERE
+    return {int(status): {"description": status.phrase, "content": schema} for status in statuses}
 
 
 def problem(status: int, detail: str, **members: object) -> dict[str, Any]:
@@ -106,7 +123,9 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 def _describe(found: Mapping[str, Any]) -> tuple[str, str]:
     """Field and message of one problem. The names of the types of a union are no part of a field."""
     if found["type"] == "json_invalid":
-        return "", f"the body is not valid JSON: {found['ctx']['error']}"
+        return "", f"the body is not valid JSON at character {found['loc'][-1]}: {found['ctx']['error']}"
+    if len(found["loc"]) == 1:
+        return "", 'the body is no JSON object; send one such as {"text": "…", "target": "en"}'
     parts = [str(part) for part in found["loc"] if part != "body" and not _UNION_BRANCH.match(str(part))]
     message = found["msg"].removeprefix("Value error, ")
     if found["type"] == "extra_forbidden":

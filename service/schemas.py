@@ -183,6 +183,13 @@ class MetricReply(BaseModel):
     high: float | None = None
 
 
+class FieldProblem(BaseModel):
+    """A field of the request, as a path with dots, and what is wrong with it."""
+
+    field: str
+    problem: str
+
+
 class ProblemReply(BaseModel):
     """RFC 9457, with `error` for clients that know no problem+json."""
 
@@ -192,7 +199,8 @@ class ProblemReply(BaseModel):
     detail: str
     error: str
     instance: str | None = None
-    field: str | None = None
+    field: str | None = Field(None, description="the field of the request that is wrong, if it is one")
+    errors: list[FieldProblem] | None = Field(None, description="all fields that are wrong")
 
 
 class TranslationReply(BaseModel):

@@ -13,7 +13,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="NMT_", frozen=True)
 
-    host: str = "127.0.0.1"
+    host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(8000, ge=0, le=65535)
     models: list[Path] = Field([], description="model folders, as a JSON list; empty: the model in the box")
     precision: Wanted = Field("auto", description="of the products: fp32, int8, or auto, the fastest here")

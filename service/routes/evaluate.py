@@ -4,11 +4,12 @@ from dataclasses import asdict
 
 from fastapi import APIRouter
 
+from nmt import SearchConfig
 from nmt.errors import InputError
 from nmt.scoring import evaluation
 from service.dependencies import RegistryDep, SettingsDep
 from service.engine import Decoded
-from service.limits import check_comparisons, check_pairs, check_search, check_size, check_texts, grouped_references
+from service.limits import allowed_search, check_comparisons, check_pairs, check_size, check_texts, grouped_references
 from service.registry import ServedModel
 from service.replies import Wanted, model_name, scored_reply
 from service.schemas import EvaluateReply, EvaluateRequest, ScoreReply, ScoreRequest
@@ -31,7 +32,8 @@ async def score(request: ScoreRequest, settings: SettingsDep, registry: Registry
         )
     model = registry.find(request.model, request.source, request.target)
     pairs, wanted = list(zip(texts, translations, strict=True)), Wanted.by(request, settings)
-    with model.decoder.admitted(settings.deadline_seconds) as deadline:
+    work = sum(len(text) + len(translation) for text, translation in pairs)
+    with model.decoder.admitted(settings.deadline_seconds, work) as deadline:
         return await model.decoder.score(lambda: _score(request, model, pairs, wanted), deadline)
 
 
@@ -40,13 +42,14 @@ async def evaluate(request: EvaluateRequest, settings: SettingsDep, registry: Re
     """BLEU, chrF2 and TER with signatures, confidence intervals, and BLEU by sentence length."""
     references = grouped_references(request.references, len(request.sources))
     check_texts(request.sources, settings, "sources")
-    check_search(request.search, settings)
+    search = allowed_search(request.search, settings)
     if request.hypotheses is not None and len(request.hypotheses) != len(request.sources):
         count, wanted = len(request.hypotheses), len(request.sources)
         raise InputError(f"hypotheses has {count} entries for {wanted} sources; one each is wanted", "hypotheses")
     model = registry.find(request.model, request.source, request.target)
-    with model.decoder.admitted(settings.deadline_seconds) as deadline:
-        hypotheses = request.hypotheses or await _translate_all(request, model, deadline)
+    work = 0 if request.hypotheses else sum(map(len, request.sources)) * search.width
+    with model.decoder.admitted(settings.deadline_seconds, work) as deadline:
+        hypotheses = request.hypotheses or await _translate_all(request, search, model, deadline)
         check_comparisons(hypotheses, references)
         result = await model.decoder.score(
             lambda: evaluation.evaluate(request.sources, hypotheses, references), deadline
@@ -54,16 +57,18 @@ async def evaluate(request: EvaluateRequest, settings: SettingsDep, registry: Re
     return EvaluateReply(**asdict(result), hypotheses=hypotheses, model=model_name(model))
 
 
-async def _translate_all(request: EvaluateRequest, model: ServedModel, deadline: float) -> list[str]:
+async def _translate_all(
+    request: EvaluateRequest, search: SearchConfig, model: ServedModel, deadline: float
+) -> list[str]:
     def texts(outcomes: list[Outcome], _: Decoded) -> list[str]:
-        return [_text(outcome) for outcome in outcomes]
+        return [_text(outcome, number) for number, outcome in enumerate(outcomes)]
 
     return await translate_texts(
         model,
         request.sources,
         request.source,
         request.target,
-        request.search,
+        search,
         deadline,
         texts,
         priority="bulk",
@@ -71,10 +76,10 @@ async def _translate_all(request: EvaluateRequest, model: ServedModel, deadline:
     )
 
 
-def _text(outcome: Outcome) -> str:
+def _text(outcome: Outcome, number: int) -> str:
     """What cannot be translated makes no score: it would be that of the mistake in the request."""
     if isinstance(outcome, InputError):
-        raise outcome
+        raise InputError(f"sources {number}: {outcome}", "sources") from outcome
     return outcome.text
 
 

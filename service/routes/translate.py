@@ -11,7 +11,7 @@ from nmt.scoring.metrics import corpus_scores
 from service.dependencies import RegistryDep, SettingsDep
 from service.engine import Decoded
 from service.errors import problem_of
-from service.limits import check_search, check_size, check_texts, grouped_references
+from service.limits import allowed_search, check_size, check_texts, grouped_references
 from service.registry import ServedModel
 from service.replies import Wanted, metric_reply, model_name, translation_reply
 from service.schemas import ProblemReply, Timing, TranslateReply, TranslateRequest, TranslationReply
@@ -28,17 +28,18 @@ async def translate(request: TranslateRequest, settings: SettingsDep, registry: 
     """
     texts = [request.text] if isinstance(request.text, str) else request.text
     check_texts(texts, settings)
-    check_search(request.search, settings)
+    search = allowed_search(request.search, settings)
     references = None if request.references is None else grouped_references(request.references, len(texts))
     model = registry.find(request.model, request.source, request.target)
     finish = partial(_reply, Wanted.by(request, settings), model, references)
-    with model.decoder.admitted(settings.deadline_seconds) as deadline:
+    work = sum(map(len, texts)) * search.width
+    with model.decoder.admitted(settings.deadline_seconds, work) as deadline:
         return await translate_texts(
             model,
             texts,
             request.source,
             request.target,
-            request.search,
+            search,
             deadline,
             finish,
             priority=request.priority,
@@ -69,9 +70,10 @@ def _reply(
             queue_ms=round(1000 * decoded.queue_seconds, 2), decode_ms=round(1000 * decoded.decode_seconds, 2)
         ),
     )
-    if references:
-        texts = ["" if isinstance(outcome, InputError) else outcome.text for outcome in outcomes]
-        scores = corpus_scores(texts, references, metrics=("bleu", "chrf"))
+    pairs = zip(outcomes, own, strict=True)
+    scored = [(each.text, refs) for each, refs in pairs if refs and isinstance(each, Translation)]
+    if scored:
+        scores = corpus_scores([text for text, _ in scored], [refs for _, refs in scored], metrics=("bleu", "chrf"))
         reply.bleu, reply.chrf = metric_reply(scores["bleu"]), metric_reply(scores["chrf"])
     return reply
 

@@ -1,6 +1,7 @@
 """The model folder: what is written is read back, and whatever is altered, missing or unsafe is refused."""
 
 import ast
+import errno
 import importlib.util
 import json
 import shutil
@@ -417,3 +418,18 @@ def spoiled(weights: Arrays, name: str, value: float) -> Arrays:
     changed = {own: weight.copy() for own, weight in weights.items()}
     changed[name].flat[-1] = value
     return changed
+
+
+@pytest.mark.parametrize("name", ["SHA256SUMS", "model.safetensors"])
+def test_a_file_that_may_not_be_read_is_named(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user owns nothing; it is not said to be missing."""
+    read = Path.read_bytes
+
+    def refused(path: Path) -> bytes:
+        if path.name == name:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(ModelFolderError, match=f"{name} cannot be read: Permission denied; let this user read"):
+        ModelFolder.load(folder)

@@ -7,11 +7,12 @@ import pytest
 
 from service.connection import Connection
 
-SCOPE = {"type": "http", "method": "POST", "path": "/"}
+JSON = [(b"content-type", b"application/json; charset=utf-8")]
+SCOPE = {"type": "http", "method": "POST", "path": "/", "headers": JSON}
 BODY = {"type": "http.request", "body": b"x", "more_body": False}
 
 
-def run(app: Any, *messages: dict[str, Any], method: str = "POST") -> list[dict[str, Any]]:
+def run(app: Any, *messages: dict[str, Any], seconds: float = 60, **scope: Any) -> list[dict[str, Any]]:
     """What the app sends to a client that sends these messages, and then nothing more."""
     sent: list[dict[str, Any]] = []
 
@@ -24,7 +25,7 @@ def run(app: Any, *messages: dict[str, Any], method: str = "POST") -> list[dict[
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await asyncio.wait_for(Connection(app, max_bytes=8)({**SCOPE, "method": method}, receive, send), 5)
+        await asyncio.wait_for(Connection(app, max_bytes=8, seconds=seconds)({**SCOPE, **scope}, receive, send), 5)
 
     asyncio.run(once())
     return sent
@@ -65,14 +66,54 @@ def test_a_client_that_goes_away_with_its_answer_breaks_nothing_off() -> None:
     assert done == [True]
 
 
-def test_whoever_else_cancels_is_heard() -> None:
-    """As a server that is shutting down."""
+@pytest.mark.parametrize("begun", [False, True])
+def test_whoever_else_cancels_is_heard_and_the_client_told(begun: bool) -> None:
+    """As a server that is shutting down; what has begun to answer is not answered twice."""
+    sent: list[dict[str, Any]] = []
 
-    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        if begun:
+            await send({"type": "http.response.start", "status": 200})
         raise asyncio.CancelledError
 
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return BODY if not sent else await asyncio.Event().wait()
+
     with pytest.raises(asyncio.CancelledError):
-        run(app, BODY)
+        asyncio.run(Connection(app, max_bytes=8, seconds=5)(SCOPE, receive, send))
+    assert sent[0]["status"] == (200 if begun else 503)
+    assert len(sent) == (1 if begun else 2)
+    assert begun or (b"retry-after", b"1") in sent[0]["headers"]
+
+
+def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+    """408, and the connection ends."""
+    sent = run(answer, {"type": "http.request", "body": b"a", "more_body": True}, seconds=0.01)
+
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
+
+
+@pytest.mark.parametrize("given", [[], [(b"content-type", b"text/plain")], [(b"content-type", b"application/x-www")]])
+def test_a_body_that_is_not_said_to_be_json_is_refused(given: list[tuple[bytes, bytes]]) -> None:
+    """With the header that is wanted; the app would say that it is no object."""
+    sent = run(answer, BODY, headers=given)
+
+    assert sent[0]["status"] == 415
+    assert b"send Content-Type: application/json" in sent[1]["body"]
+
+
+def test_head_is_what_get_would_answer() -> None:
+    """The server leaves out the body."""
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        assert scope["method"] == "GET"
+        await answer(send)
+
+    assert run(app, {"type": "http.request"}, method="HEAD")[0]["status"] == 200
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])

@@ -8,6 +8,7 @@ import pytest
 
 from nmt import SearchConfig, Translator
 from nmt.errors import DeadlineExceeded, EngineError, EngineStopped, QueueFull
+from nmt.search.engine import Engine
 from service.engine import Decoder
 
 SEARCH = SearchConfig(max_length=12)
@@ -76,14 +77,58 @@ def test_a_place_is_given_before_work_and_given_back(translator: Translator) -> 
     """One more than the queue holds is refused; a `TimeoutError` inside is a deadline that has passed."""
     decoder = Decoder(translator, queue_size=2, engines=1)
     decoder.start()
-    with decoder.admitted(5), decoder.admitted(5), pytest.raises(QueueFull, match="2 requests are waiting"):
-        decoder.admitted(5).__enter__()
+    with decoder.admitted(5, 1), decoder.admitted(5, 1), pytest.raises(QueueFull, match="2 requests are waiting"):
+        decoder.admitted(5, 1).__enter__()
     for _ in range(3):
-        with pytest.raises(DeadlineExceeded, match="not answered within 5 s"), decoder.admitted(5):
+        with pytest.raises(DeadlineExceeded, match="not answered within 5 s"), decoder.admitted(5, 1):
             raise TimeoutError
     decoder.stop()
-    with pytest.raises(EngineStopped), decoder.admitted(5):
+    with pytest.raises(EngineStopped), decoder.admitted(5, 1):
         pass
+
+
+def test_who_would_not_be_answered_in_time_is_not_let_in(translator: Translator) -> None:
+    """While others are before it; alone it may try. A small request beside a large one is let in."""
+    decoder = Decoder(translator, queue_size=8, engines=1)
+    decoder.start()
+    large, small = 1e9, 10
+    with decoder.admitted(5, large):
+        with pytest.raises(QueueFull, match="1 requests are waiting, with as much text as can be done in time") as full:
+            decoder.admitted(5, large).__enter__()
+        with decoder.admitted(5, small):
+            pass
+    decoder.stop()
+    assert full.value.retry_after_seconds == 30
+
+
+def test_a_failure_outside_of_a_step_ends_no_thread(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks next is answered."""
+    decoder = Decoder(translator, queue_size=8, engines=1)
+    decoder.start()
+    with monkeypatch.context() as broken:
+        broken.setattr(Engine, "submit", lambda *_: 1 / 0)
+        with pytest.raises(EngineError):
+            asyncio.run(decoder.decode([[4, 3]], SearchConfig(max_length=4), time.perf_counter() + 5))
+    assert decoder.alive
+    assert len(decode(decoder, [4])[0]) >= 1
+    decoder.stop()
+
+
+def test_whoever_still_waits_at_the_end_is_told(translator: Translator) -> None:
+    """Also if its request was never taken in."""
+    decoder = Decoder(translator, queue_size=8, engines=1)
+
+    async def stopped() -> None:
+        work = asyncio.ensure_future(decoder.decode([[4, 3]], SearchConfig(), time.perf_counter() + 60))
+        await asyncio.sleep(0)
+        thread = decoder.threads[0]
+        thread._inbox.put(None)
+        thread._inbox.put(thread._inbox.get())
+        decoder.start()
+        await work
+
+    with pytest.raises(EngineStopped, match="shutting down"):
+        asyncio.run(stopped())
 
 
 def test_work_beside_the_decoding_is_bounded_whatever_becomes_of_its_callers(translator: Translator) -> None:

@@ -1,6 +1,7 @@
 """The service over its HTTP interface: what it answers, and what it refuses and how."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from service.app import create_app
 from service.engine import Decoder
 from service.errors import STATUS, problem_of
 from service.registry import Registry
+from service.schemas import ProblemReply
 from service.security import HEADERS
 from service.settings import Settings
 
@@ -262,6 +264,59 @@ def test_auto_detects_the_language(client: TestClient) -> None:
     assert body["translations"][0]["detected_source"] == "de"
 
 
+@pytest.mark.parametrize(("target", "language"), [("de", "German"), ("en", "English")])
+def test_auto_does_not_take_a_text_for_what_it_is_not(client: TestClient, target: str, language: str) -> None:
+    """What is in the wanted language already is no text of the other one."""
+    texts = {"de": "Warum schläft der Hund nicht im Haus?", "en": "Why does the dog not sleep in the house?"}
+    response = client.post("/translate", json={"text": texts[target], "target": target})
+
+    assert response.status_code == 422
+    assert f"the text looks {language}, and there is no translation from '{target}' to" in response.json()["detail"]
+    ask(client, text=texts[target], target=target, source={"de": "en", "en": "de"}[target])
+
+
+def test_a_smaller_limit_makes_the_default_beam_fit(tiny_folder: Path) -> None:
+    """A request that names no size is not refused for it."""
+    with TestClient(app_of(Settings(models=[tiny_folder], max_beam_size=2))) as client:
+        own, wanted = (ask(client, text="Der Hund.", search=search) for search in ({}, {"beam_size": 2}))
+        refused = client.post("/translate", json={"text": "Hund", "target": "en", "search": {"beam_size": 3}})
+
+    assert own["translations"] == wanted["translations"]
+    assert "search.beam_size is 3; choose 1 to 2" in refused.json()["detail"]
+
+
+def test_a_bad_text_costs_the_scores_of_the_others_nothing(client: TestClient) -> None:
+    """It is no translation without a single right word, but none."""
+    alone = ask(client, text=["Der Hund."], references=["the dog"])
+    beside = ask(client, text=["Der Hund.", ""], references=["the dog", "x"])
+
+    assert beside["bleu"] == alone["bleu"]
+    assert "bleu" not in beside["translations"][1]
+    assert "bleu" not in ask(client, text=["", " "], references=["a", "b"])
+
+
+@pytest.mark.parametrize("fields", [{"text": ["a", "b"], "translation": ["a", " "]}, {"sources": ["a", " "]}])
+def test_the_number_of_a_bad_text_is_said(client: TestClient, fields: dict[str, Any]) -> None:
+    """By the name of the field that it has in the request."""
+    path = "/score" if "text" in fields else "/evaluate"
+    more = {} if "text" in fields else {"references": ["a", "b"]}
+    detail = client.post(path, json={**fields, **more, "source": "de", "target": "en"}).json()["detail"]
+
+    assert re.match(r"(translation 1 is|sources 1: text is) empty; send", detail)
+
+
+def test_the_description_knows_the_errors_that_are_sent(client: TestClient) -> None:
+    """Each as problem+json, which the schema of the description fits."""
+    paths = client.get("/openapi.json").json()["paths"]
+    known = paths["/v1/translate"]["post"]["responses"]
+
+    assert {"400", "404", "408", "413", "415", "422", "429", "503", "504"} <= known.keys()
+    assert all("application/problem+json" in known[status]["content"] for status in known.keys() - {"200"})
+    assert set(paths["/v1/models"]["get"]["responses"]) == {"200", "503"}
+    wrong = client.post("/translate", json={"text": "a", "target": 5, "beams": 1}).json()
+    assert len(ProblemReply.model_validate(wrong).errors or ()) == 2
+
+
 def test_v1_is_the_same(client: TestClient) -> None:
     """With and without the prefix."""
     request = {"text": "Der Hund.", "source": "de", "target": "en", "search": {"max_length": 5}}
@@ -489,7 +544,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(tiny_folder: Path) -> N
         answers: list[int] = []
         waiting = threading.Thread(target=lambda: answers.append(client.post("/translate", json=body).status_code))
         waiting.start()
-        until(lambda: decoder_of(client)._pending, lambda pending: pending == 1)
+        until(lambda: len(decoder_of(client)._load), lambda waiting: waiting == 1)
         refused = client.post("/translate", json=body)
         release.set()
         waiting.join()

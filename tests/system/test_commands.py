@@ -299,6 +299,8 @@ def test_settings_that_cannot_be_read_are_explained(monkeypatch: pytest.MonkeyPa
             "mine",
             "NMT_MODELS is not valid JSON: Expecting value: line 1 column 1 (char 0); want",
         ),
+        ("NMT_HOST", "", "settings (NMT_… variables and options): host is '': String should have at least 1 character"),
+        ("NMT_HOST", "192.0.2.1", "192.0.2.1:8000 cannot be listened on: Cannot assign requested address; choose"),
         ("NMT_PORT", "80000", "settings (NMT_… variables and options): port is '80000': Input should be less than or"),
     ):
         with monkeypatch.context() as environment:
