@@ -33,11 +33,14 @@ if TYPE_CHECKING:
 
 Direction = tuple[str, str]
 AUTO = "auto"
+BOX = Path("box")
+"""What the model in the box may be called wherever a model folder is named."""
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
 
-_SURE, _CLEAR = 0.9, 20
-"""How sure it must be that a text is in a language that cannot be translated, and how many characters that takes."""
+_SURE, _CLEAR = 0.6, 20
+"""How sure it must be that a text is in a language that cannot be translated, and how many characters that takes: of
+3,599 such sentences of Tatoeba none is taken for one in another of four languages, and 1 to 7 % are not recognized."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -68,7 +71,7 @@ class Translator:
 
         precision: what to decode in (`nmt.runtime.precision`); `auto` takes the fastest on this machine.
         """
-        return cls.from_folders([ModelFolder.load(path) for path in paths or [default_model()]], precision, mixing)
+        return cls.from_folders([load_model(path) for path in paths or [BOX]], precision, mixing)
 
     @classmethod
     def from_folders(
@@ -292,6 +295,11 @@ def _forced_part(place: tuple[Sentence, Sentence], source: Pieces, target: Piece
     score = final_score(forced.log_probs, forced.weights, SearchConfig())
     hypothesis = Hypothesis(target.ids, forced.log_probs, forced.weights, score)
     return SentencePart(source, target, hypothesis, place[0].start, place[1].start)
+
+
+def load_model(path: Path) -> ModelFolder:
+    """A model folder; `box` names the one in the box, unless there is a folder of that name."""
+    return ModelFolder.load(default_model() if path == BOX and not BOX.exists() else path)
 
 
 def default_model() -> Path:

@@ -90,9 +90,10 @@ class Decoder:
             raise EngineStopped("the decode engine is not running; try again in a moment")
         waiting, expected = len(self._load), self._load.seconds(work)
         if waiting >= self._queue_size or (waiting and expected > seconds / 2):
-            full = "as many as the queue holds" if waiting >= self._queue_size else "with as much text as can be done"
+            full = "as many as the queue holds" if waiting >= self._queue_size else "with all that can be done in time"
             wait = min(30.0, max(1.0, expected - seconds / 2))
-            raise QueueFull(f"{waiting} requests are waiting, {full} in time; try again later", wait)
+            requests = "1 request is" if waiting == 1 else f"{waiting} requests are"
+            raise QueueFull(f"{requests} waiting, {full}; try again later", wait)
         try:
             with self._load.carrying(work):
                 yield time.perf_counter() + seconds

@@ -9,7 +9,7 @@ from nmt import SearchConfig, Translator
 from nmt.errors import ConfigError
 from nmt.package import ModelFolder
 from nmt.runtime.threads import an_engine_a_core
-from nmt.translator import AUTO, default_model
+from nmt.translator import AUTO, BOX, load_model
 from service.engine import Decoder
 from service.errors import UnknownModel
 from service.settings import Settings
@@ -39,7 +39,7 @@ class Registry:
     def load(cls, settings: Settings) -> "Registry":
         """Load the folders, or the model in the box. Raises `ConfigError` for two models of one name."""
         engines = an_engine_a_core()
-        folders = [ModelFolder.load(path) for path in settings.models or [default_model()]]
+        folders = [load_model(path) for path in settings.models or [BOX]]
         named: dict[str, Path] = {}
         for folder in folders:
             name = folder.description.name

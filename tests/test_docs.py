@@ -12,10 +12,10 @@ import pytest
 
 from nmt.cli import build
 from nmt.package import PRETRAINED
+from nmt.translator import load_model
 from service.schemas import TranslateReply, TranslateRequest
 from training.config import read_recipe
 from training.corpus.config import read_corpora
-from training.fine_tuning import base_model
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -73,7 +73,7 @@ def test_the_recipes_for_fine_tuning_are_some(tmp_path: Path) -> None:
     assert house
     assert set(house.guard) == {"en-de", "de-en"}
     assert italian
-    assert base_model(italian).path.parent == PRETRAINED
+    assert load_model(italian.model).path.parent == PRETRAINED
 
 
 def test_example_requests_are_valid() -> None:

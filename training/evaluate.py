@@ -12,13 +12,12 @@ import typer
 from nmt.commands import MixingOption, ModelOption, PrecisionOption, SetOption, read_search
 from nmt.config import SearchConfig
 from nmt.errors import ConfigError
-from nmt.package import ModelFolder
 from nmt.runtime.threads import an_engine_a_core
 from nmt.scoring.alignment_error import AlignmentScore, GoldLinks
 from nmt.scoring.evaluation import Evaluation, LengthBucket
 from nmt.scoring.evaluation import evaluate as score_translations
 from nmt.scoring.metrics import MetricScore, Tokenization
-from nmt.translator import Translator, default_model
+from nmt.translator import BOX, Translator, load_model
 from training.corpus.test_sets import read_test_set
 from training.gold_alignments import read_gold_alignments, score_alignments
 from training.remote import translate_remotely
@@ -63,7 +62,7 @@ def evaluate(
     if url:
         translated, name, seconds = translate_remotely(url, texts, source, target, search)
     else:
-        engines, folders = an_engine_a_core(), [ModelFolder.load(path) for path in model or [default_model()]]
+        engines, folders = an_engine_a_core(), [load_model(path) for path in model or [BOX]]
         translator = Translator.from_folders(folders, precision, mixing)
         translated, seconds = _translate_here(translator, texts, source, target, search, engines)
         name = " + ".join(folder.description.name for folder in folders)

@@ -1,7 +1,6 @@
 """Fine-tuning: from the weights of a model folder, and without forgetting what that model could do."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from nmt.runtime.stepper import stepper_of
 from nmt.scoring.metrics import corpus_bleu
 from nmt.text.languages import base_language
 from nmt.text.tokenizer import Tokenizer
-from nmt.translator import Translator, default_model
+from nmt.translator import Translator
 from training.config import FineTune, TrainingConfig, Validation
 from training.corpus.prepared import PreparedCorpus
 from training.corpus.splitting import fold
@@ -21,9 +20,6 @@ from training.corpus.test_sets import read_test_set
 from training.identity import shape
 from training.transfer import transferred
 from training.validation import engines_beside_training, spread
-
-BOX = Path("box")
-"""What a recipe may call the model in the box."""
 
 
 def initial_model(config: TrainingConfig, tokenizer: Tokenizer, folder: ModelFolder | None) -> Seq2Seq:
@@ -49,11 +45,6 @@ def initial_model(config: TrainingConfig, tokenizer: Tokenizer, folder: ModelFol
     model = Seq2Seq(wanted)
     model.load_weights(weights)
     return model
-
-
-def base_model(config: FineTune) -> ModelFolder:
-    """The model to begin with; `box` names the one in the box, unless there is a folder of that name."""
-    return ModelFolder.load(default_model() if config.model == BOX and not BOX.exists() else config.model)
 
 
 def trained_guard(config: TrainingConfig, corpus: PreparedCorpus) -> list[str]:

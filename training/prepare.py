@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 
 from nmt.errors import ConfigError, DataError, VocabularyTooLarge
-from nmt.package import ModelFolder
 from nmt.text.normalize import Form
 from nmt.text.tokenizer import Tokenizer, train_tokenizer
+from nmt.translator import load_model
 from training.corpus.config import Directions, PrepareConfig, read_corpora
 from training.corpus.held_out import PairsByDirection
 from training.corpus.prepared import (
@@ -102,7 +102,7 @@ def _reused_tokenizer(config: PrepareConfig) -> Tokenizer | None:
     """That of the model folder that the settings name, if it knows all target languages."""
     if config.tokenizer_from is None:
         return None
-    tokenizer = ModelFolder.load(config.tokenizer_from).tokenizer
+    tokenizer = load_model(config.tokenizer_from).tokenizer
     for source, target in config.directions:
         if target not in tokenizer.languages:
             raise ConfigError(

@@ -20,6 +20,7 @@ from nmt.model.seq2seq import Seq2Seq
 from nmt.package import NAME, Description, ModelFolder, save_model_folder
 from nmt.scoring.metrics import Metric
 from nmt.text.tokenizer import Tokenizer
+from nmt.translator import load_model
 from training import ranks
 from training.averaging import around
 from training.batches import Batches
@@ -28,7 +29,7 @@ from training.config import TrainingConfig, Validation
 from training.corpus.prepared import PreparedCorpus, TrainingSet, weighted
 from training.corpus.records import Direction
 from training.disk import key_of, locked, write_atomically, writes_explained
-from training.fine_tuning import Guard, base_model, initial_model, trained_guard
+from training.fine_tuning import Guard, initial_model, trained_guard
 from training.identity import check_identity, identity
 from training.links import linked_rows
 from training.loggers import JsonLines, Logger, SampleFile, TensorBoard
@@ -72,7 +73,7 @@ class _Data:
     def load(cls, config: TrainingConfig, folder: Path) -> Self:
         corpus = PreparedCorpus.load(config.data)
         tokenizer = Tokenizer.load(corpus.tokenizer_folder)
-        base = base_model(config.fine_tune) if config.fine_tune else None
+        base = load_model(config.fine_tune.model) if config.fine_tune else None
         return cls(corpus, tokenizer, training_batches(corpus, tokenizer, config, folder), base)
 
     def guard(self, config: TrainingConfig, validation: Validation) -> Lost:

@@ -14,12 +14,11 @@ from rich.console import Console
 from nmt.commands import MixingOption, ModelOption, PrecisionOption, SetOption, read_search
 from nmt.config import SearchConfig
 from nmt.errors import ConfigError, DataError, UnknownLanguage
-from nmt.package import ModelFolder
 from nmt.runtime.ensemble import Mixing
 from nmt.runtime.precision import Wanted
 from nmt.runtime.threads import an_engine_a_core
 from nmt.text.normalize import is_blank
-from nmt.translator import Translator, default_model
+from nmt.translator import BOX, Translator, load_model
 from training.corpus.files import TextFile, how_to_convert, lines
 from training.corpus.prepared import PreparedCorpus
 from training.corpus.records import Direction, Reason, TextPair
@@ -52,7 +51,7 @@ def backtranslate(
     left_out = Counter[Reason]()
     texts = _sentences(TextFile(text), left_out)
     search = read_search({"beam_size": beam_size}, set_)
-    teacher = Teacher(model or [default_model()], (source, target), search, precision, mixing)
+    teacher = Teacher(model or [BOX], (source, target), search, precision, mixing)
     count = teacher.write(output, texts, [text], lambda own, translation: (f"{tag} {translation}".strip(), own))
     if left_out:
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items())
@@ -97,7 +96,7 @@ def distill(
         raise DataError(f"{data} has no direction {source}-{target}; it has {known}")
     texts = (own for part in sets for own, _ in part.pairs())
     search = read_search({"beam_size": beam_size}, set_)
-    teacher = Teacher(model or [default_model()], direction, search, precision, mixing)
+    teacher = Teacher(model or [BOX], direction, search, precision, mixing)
     _report(output, teacher.write(output, texts, [part.path for part in sets], lambda *pair: pair), direction)
 
 
@@ -122,7 +121,7 @@ class Teacher:
             raise DataError(f"{output} is there already; remove it or choose another --output")
         if self.search.n_best > 1:
             raise ConfigError(f"n_best is {self.search.n_best}, but each sentence gets one translation; leave it out")
-        folders = [ModelFolder.load(path) for path in self.models]
+        folders = [load_model(path) for path in self.models]
         translator = Translator.from_folders(folders, self.precision, self.mixing)
         if self.direction not in translator.directions:
             wanted, *known = map("-".join, (self.direction, *translator.directions))

@@ -18,12 +18,12 @@ from nmt.errors import ConfigError, Forgotten, ModelFolderError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import ModelFolder, save_model_folder, write_sums
 from nmt.text.tokenizer import Tokenizer
-from nmt.translator import Translator, default_model
+from nmt.translator import BOX, Translator, default_model, load_model
 from training.card import write_card
 from training.config import Card, FineTune, TrainingConfig, Validation
 from training.corpus.config import PrepareConfig
 from training.corpus.prepared import PreparedCorpus
-from training.fine_tuning import BOX, Guard, base_model, initial_model, trained_guard
+from training.fine_tuning import Guard, initial_model, trained_guard
 from training.prepare import prepare_corpus
 from training.run import run_training
 from training.trainer import Trainer
@@ -125,7 +125,7 @@ def test_a_run_begins_with_the_weights_of_the_model(
     """In its shape; `[model]` may change what is no shape, and is refused where it does not fit."""
     tokenizer, folder = Tokenizer.load(corpus.tokenizer_folder), ModelFolder.load(tiny_folder)
     config = recipe().model_copy(update={"model": {"layer_dropout": 0.05}})
-    model = initial_model(config, tokenizer, base_model(config.fine_tune))
+    model = initial_model(config, tokenizer, load_model(config.fine_tune.model))
 
     assert all(np.array_equal(own, folder.weights[name]) for name, own in model.arrays().items())
     assert model.config == folder.description.model.model_copy(update={"layer_dropout": 0.05})
@@ -134,7 +134,7 @@ def test_a_run_begins_with_the_weights_of_the_model(
         r"\[model\] has decoder_size = 24 \(there 20\), tying = two_way \(there three_way\), but fine-tuning keeps"
     )
     with pytest.raises(ConfigError, match=message):
-        initial_model(config, tokenizer, base_model(config.fine_tune))
+        initial_model(config, tokenizer, load_model(config.fine_tune.model))
 
 
 def test_data_in_other_pieces_are_refused(tmp_path: Path, recipe: Callable[..., TrainingConfig]) -> None:
@@ -142,7 +142,7 @@ def test_data_in_other_pieces_are_refused(tmp_path: Path, recipe: Callable[..., 
     other = prepare_corpus(settings(tmp_path, tokenizer={"algorithm": "char"}), tmp_path / "other")
 
     with pytest.raises(TrainingError, match=r"other pieces than .* knows; prepare it again with --tokenizer .* or let"):
-        initial_model(recipe(), Tokenizer.load(other.tokenizer_folder), base_model(recipe().fine_tune))
+        initial_model(recipe(), Tokenizer.load(other.tokenizer_folder), load_model(recipe().fine_tune.model))
 
 
 def test_a_run_may_begin_with_other_pieces(tmp_path: Path, recipe: Callable[..., TrainingConfig]) -> None:
@@ -150,7 +150,7 @@ def test_a_run_may_begin_with_other_pieces(tmp_path: Path, recipe: Callable[...,
     other = prepare_corpus(settings(tmp_path, target="fr", tokenizer={"vocabulary_size": 290}), tmp_path / "other")
     config = recipe(other_pieces=True)
     tokenizer, folder = Tokenizer.load(other.tokenizer_folder), ModelFolder.load(config.fine_tune.model)
-    model = initial_model(config, tokenizer, base_model(config.fine_tune))
+    model = initial_model(config, tokenizer, load_model(config.fine_tune.model))
 
     assert model.config.target_vocabulary == tokenizer.target_vocabulary != folder.tokenizer.target_vocabulary
     body = [name for name in folder.weights if name.startswith(("encoder", "decoder"))]
@@ -209,12 +209,12 @@ def test_guard_sentences_that_are_trained_on_are_counted_aloud(
 
 def test_the_model_in_the_box_has_a_short_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of that name goes before it."""
-    assert base_model(FineTune(model=BOX)).path == default_model()
+    assert load_model(BOX).path == default_model()
 
     monkeypatch.chdir(tmp_path)
     BOX.mkdir()
     with pytest.raises(ModelFolderError, match="box has no SHA256SUMS"):
-        base_model(FineTune(model=BOX))
+        load_model(BOX)
 
 
 def run_with_losses(folder: Path, lost: list[float], metric: list[float]) -> Trainer:
@@ -272,7 +272,7 @@ def test_the_card_says_of_the_data_what_that_of_the_original_says(
     """Where the recipe says nothing: who trains in another one's pieces inherits also what they may do with them."""
     folder, base = (
         shutil.copytree(tiny_folder, tmp_path / "base"),
-        initial_model(recipe(), Tokenizer.load(corpus.tokenizer_folder), base_model(recipe().fine_tune)),
+        initial_model(recipe(), Tokenizer.load(corpus.tokenizer_folder), load_model(recipe().fine_tune.model)),
     )
     (folder / "README.md").write_text("# Base\n\n## Data\n\nSome, of\nmany.\n\n## Licence\n\nCC0\n\n## Scores\n")
     write_sums(folder)
