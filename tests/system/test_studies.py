@@ -1,5 +1,6 @@
 """Studies, end to end on made-up sentences: each variant is trained and measured as `nmt train` and evaluate do."""
 
+import copy
 import json
 import random
 import subprocess
@@ -11,10 +12,13 @@ from typing import Any, get_args
 import pytest
 from commands import nmt
 
-from nmt.config import Score, Wiring
-from nmt.package import ModelFolder
+from nmt.config import Score, Wiring, set_value
+from nmt.package import PRETRAINED, ModelFolder
+from nmt.text.tokenizer import Tokenizer
+from training.config import TrainingConfig
 
 ROOT = Path(__file__).parents[2]
+STUDIES = ROOT / "training" / "recipes" / "studies"
 STUDY = """
 [recipe]
 data = "{folder}/data"
@@ -113,10 +117,26 @@ def test_the_table_has_the_gain_over_the_first_variant_seed_by_seed(folder: Path
 
 def test_the_study_of_attention_has_every_score_and_wiring() -> None:
     """So that one added is not forgotten there."""
-    values = tomllib.loads((ROOT / "training" / "recipes" / "studies" / "attention.toml").read_text(encoding="utf-8"))
+    values = tomllib.loads((STUDIES / "attention.toml").read_text(encoding="utf-8"))
     settings = [change for variant in values["variants"].values() for change in variant["set"]]
     for key, known in (("model.attention", get_args(Score)), ("model.wiring", get_args(Wiring)[1:])):
         assert {change.partition("=")[2] for change in settings if change.startswith(f"{key}=")} == set(known)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "training" / "recipes" / "studies").glob("*.toml")), ids=lambda p: p.stem
+)
+def test_every_variant_of_our_studies_is_a_recipe(path: Path) -> None:
+    """Which would else be said in the night in which it is to be trained."""
+    study = tomllib.loads(path.read_text(encoding="utf-8"))
+    for name, variant in study["variants"].items():
+        values = copy.deepcopy(study["recipe"])
+        for change in variant.get("set", ()):
+            set_value(values, change)
+        config = TrainingConfig.read(values, where=name)
+
+        assert {variant.get("after", name), variant.get("ensemble", name)} <= study["variants"].keys()
+        assert config.model_config_for(Tokenizer.load(PRETRAINED / "tatoeba" / "tokenizer"))
 
 
 @pytest.mark.parametrize(
