@@ -15,7 +15,7 @@ from nmt.alignment import Level
 from nmt.config import SearchConfig, set_value
 from nmt.errors import InputError
 from nmt.runtime.ensemble import Mixing
-from nmt.runtime.precision import Wanted
+from nmt.runtime.precision import PrecisionChoice
 from nmt.runtime.threads import an_engine_a_core
 from nmt.text.normalize import is_blank
 from nmt.translation import TextHypothesis, Translation
@@ -31,7 +31,8 @@ ModelOption = Annotated[
 ]
 MixingOption = Annotated[Mixing, typer.Option(help="How the models of an ensemble decide together.")]
 PrecisionOption = Annotated[
-    Wanted, typer.Option(envvar="NMT_PRECISION", help="Of the products: fp32, int8, or auto, the fastest here.")
+    PrecisionChoice,
+    typer.Option(envvar="NMT_PRECISION", help="Of the products: fp32, int8, or auto, the fastest here."),
 ]
 TargetOption = Annotated[str, typer.Option(help="Language to translate into, such as en.")]
 LevelOption = Annotated[Level, typer.Option("--level", help="Of the alignments: words, pieces or characters.")]

@@ -10,7 +10,7 @@ import numpy as np
 from nmt.alignment import Alignment, Level, Unit, align, merge, overlaps, units_of, words
 from nmt.arrays import Floats
 from nmt.glossary import PlacedTerm, Term, place_terms
-from nmt.scoring.quality import Quality, Warning, confidence, quality
+from nmt.scoring.quality import Quality, Sign, confidence, quality
 from nmt.search.control import Control
 from nmt.search.guides import Guide
 from nmt.search.hypothesis import Hypothesis
@@ -148,9 +148,9 @@ class TextHypothesis:
         """Of each of the `target_words`: the probability of its pieces, given all before them."""
         return [float(prob) for part in self.parts for prob in part.word_confidences]
 
-    def warnings(self, min_confidence: float = 0.0) -> list[Warning]:
+    def warnings(self, min_confidence: float = 0.0) -> list[Sign]:
         """What a reader should know: a sentence with less confidence than that, words left out or said twice, loops."""
-        found: dict[Warning, bool] = {
+        found: dict[Sign, bool] = {
             "low_confidence": any(part.confidence < min_confidence for part in self.parts),
             "uncovered": bool(self.quality.uncovered),
             "over_covered": bool(self.quality.over_covered),

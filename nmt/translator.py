@@ -13,8 +13,8 @@ from nmt.config import SearchConfig
 from nmt.errors import InputError, ModelFolderError, UnknownLanguage
 from nmt.guidance import Guidance
 from nmt.package import PRETRAINED, ModelFolder
-from nmt.runtime.ensemble import Mixing, together
-from nmt.runtime.precision import Wanted, new_stepper
+from nmt.runtime.ensemble import Mixing, ensemble_of
+from nmt.runtime.precision import PrecisionChoice, new_stepper
 from nmt.scoring.forced import ForcedScore, score_forced
 from nmt.scoring.risk import Utility, by_expected_utility
 from nmt.search.engine import Engine, search_all
@@ -62,11 +62,11 @@ class Translator:
         """steppers: of models with one tokenizer; `mixing` says how several decide together."""
         self.tokenizer, self.directions = tokenizer, list(directions)
         self.precision = ", ".join(sorted({stepper.precision for stepper in steppers}))
-        self._stepper = together(steppers, mixing)
+        self._stepper = ensemble_of(steppers, mixing)
         self._guidance = Guidance(tokenizer)
 
     @classmethod
-    def load(cls, *paths: Path, precision: Wanted = "fp32", mixing: Mixing = "log_linear") -> Self:
+    def load(cls, *paths: Path, precision: PrecisionChoice = "fp32", mixing: Mixing = "log_linear") -> Self:
         """From a model folder, or from several as an ensemble; without one, the model in the box.
 
         precision: what to decode in (`nmt.runtime.precision`); `auto` takes the fastest on this machine.
@@ -75,7 +75,7 @@ class Translator:
 
     @classmethod
     def from_folders(
-        cls, folders: Sequence[ModelFolder], precision: Wanted = "fp32", mixing: Mixing = "log_linear"
+        cls, folders: Sequence[ModelFolder], precision: PrecisionChoice = "fp32", mixing: Mixing = "log_linear"
     ) -> Self:
         """From model folders that are in memory already. Raises `ModelFolderError` when they do not fit together."""
         directions = _common_directions(folders)

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from nmt.runtime.precision import Wanted
+from nmt.runtime.precision import PrecisionChoice
 
 
 class Settings(BaseSettings):
@@ -16,7 +16,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(8000, ge=0, le=65535)
     models: list[Path] = Field([], description="model folders, as a JSON list; empty: the model in the box")
-    precision: Wanted = Field("auto", description="of the products: fp32, int8, or auto, the fastest here")
+    precision: PrecisionChoice = Field("auto", description="of the products: fp32, int8, or auto, the fastest here")
     queue_size: int = Field(64, ge=1, description="requests that wait or are decoded; one more is refused with 429")
     deadline_seconds: float = Field(30.0, gt=0)
     max_body_bytes: int = Field(128 * 1024, ge=1024)

@@ -15,7 +15,7 @@ from nmt.commands import MixingOption, ModelOption, PrecisionOption, SetOption, 
 from nmt.config import SearchConfig
 from nmt.errors import ConfigError, DataError, UnknownLanguage
 from nmt.runtime.ensemble import Mixing
-from nmt.runtime.precision import Wanted
+from nmt.runtime.precision import PrecisionChoice
 from nmt.runtime.threads import an_engine_a_core
 from nmt.text.normalize import is_blank
 from nmt.translator import BOX, Translator, load_model
@@ -107,7 +107,7 @@ class Teacher:
     models: list[Path]
     direction: Direction
     search: SearchConfig
-    precision: Wanted
+    precision: PrecisionChoice
     mixing: Mixing
 
     def write(

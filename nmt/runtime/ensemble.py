@@ -41,7 +41,7 @@ class EnsembleStepper:
         return tuple(member.join(*own) for member, *own in zip(self._members, first, second, strict=True))
 
 
-def together(steppers: Sequence[Stepper[Any]], mixing: Mixing) -> Stepper[Any]:
+def ensemble_of(steppers: Sequence[Stepper[Any]], mixing: Mixing) -> Stepper[Any]:
     """An ensemble of several; one alone as it is, at no cost a step."""
     return steppers[0] if len(steppers) == 1 else EnsembleStepper(steppers, mixing)
 

@@ -18,7 +18,7 @@ from nmt.runtime.parts import Parts
 if TYPE_CHECKING:
     from nmt.runtime.stepper import ModelStepper
 
-Wanted = Literal["auto", "fp32", "int8"]
+PrecisionChoice = Literal["auto", "fp32", "int8"]
 
 _ROWS = 80
 _CLEARLY = 0.8
@@ -27,7 +27,9 @@ _CLEARLY = 0.8
 _log = logging.getLogger(__name__)
 
 
-def new_stepper(config: ModelConfig, weights: Arrays, wanted: Wanted = "fp32") -> "PackedStepper | ModelStepper":
+def new_stepper(
+    config: ModelConfig, weights: Arrays, wanted: PrecisionChoice = "fp32"
+) -> "PackedStepper | ModelStepper":
     """A stepper for a model, given by its weights; `auto` times a product in each precision and logs the choice.
 
     Raises `ConfigError` for a precision that cannot be had on this processor.

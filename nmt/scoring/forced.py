@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nmt.arrays import Floats
-from nmt.search.control import Control, together
+from nmt.search.control import Control, batch_control
 from nmt.search.stepper import Stepper
 from nmt.search.top import largest
 from nmt.text.tokenizer import BEGIN
@@ -77,7 +77,7 @@ def _lead(
             state = stepper.select(state, np.array(staying), np.zeros((len(staying), 1), np.int64))
             live = [live[row] for row in staying]
         pieces = np.array([[targets[own][place - 1] if place else BEGIN] for own in live])
-        step = stepper.step(pieces, state, together([controls[own] for own in live], np.full(len(live), place)))
+        step = stepper.step(pieces, state, batch_control([controls[own] for own in live], np.full(len(live), place)))
         state, log_probs = step.state, step.log_probs[:, 0]
         values, likeliest = (best.tolist() for best in largest(log_probs, min(alternatives, log_probs.shape[1])))
         for row, own in enumerate(live):

@@ -8,7 +8,7 @@ import numpy as np
 
 from nmt.arrays import Floats
 
-Warning = Literal["low_confidence", "uncovered", "over_covered", "repetition"]
+Sign = Literal["low_confidence", "uncovered", "over_covered", "repetition"]
 
 _COVERED = 0.2  # the attention that a source word must have got, over all target words, to count as translated
 _OVER_COVERED = 2.5  # and what is so much that it may stand in the translation twice

@@ -27,7 +27,7 @@ def total(controls: Sequence[Control], step: int) -> Floats | None:
     return np.sum(active, axis=0) if active else None
 
 
-def together(sentences: Sequence[Sequence[Control]], steps: Integers) -> Floats | None:
+def batch_control(sentences: Sequence[Sequence[Control]], steps: Integers) -> Floats | None:
     """What holds for each sentence of a batch in its step (B,): (B, S), for the longest that is controlled."""
     if not any(sentences):
         return None

@@ -11,7 +11,7 @@ from nmt.arrays import Floats, Integers
 from nmt.config import SearchConfig
 from nmt.search.beam import Beams
 from nmt.search.choice import Choice
-from nmt.search.control import together
+from nmt.search.control import batch_control
 from nmt.search.guides import Guide, Guides
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.queue import Claim
@@ -70,7 +70,7 @@ class Pool(Generic[State]):
 
     def advance(self) -> tuple[Integers, Floats]:
         """Extend every row by one piece. Returns the parents (B, K) and the weights (B, K, S) of the rows before."""
-        control = together([sentence.guide.controls for sentence in self.sentences], self.beams.length)
+        control = batch_control([sentence.guide.controls for sentence in self.sentences], self.beams.length)
         step = self.stepper.step(self.beams.pieces, self.state, control)
         log_probs = self.repetition.filter(step.log_probs)
         banks = self.guides.filter(log_probs, step, self.beams)

@@ -12,7 +12,7 @@ from table import TableStepper, log_softmax
 
 from nmt.arrays import Floats
 from nmt.config import SearchConfig
-from nmt.runtime.ensemble import EnsembleStepper, Mixing, mix, together
+from nmt.runtime.ensemble import EnsembleStepper, Mixing, ensemble_of, mix
 from nmt.search.engine import search_all
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.stepper import Stepper
@@ -83,7 +83,7 @@ def test_one_alone_is_stepped_as_it_is() -> None:
     """There is nothing to mix."""
     one: Stepper[object] = TableStepper()  # type: ignore[assignment]
 
-    assert together([one], "mean") is one
+    assert ensemble_of([one], "mean") is one
 
 
 MEMBERS = st.lists(st.lists(st.floats(-9, 9), min_size=3, max_size=3).map(np.array).map(log_softmax), min_size=2)
