@@ -190,6 +190,8 @@ def table(lines: Sequence[Line]) -> str:
         for part in ("dev", "test"):
             scores, others = of_seeds(own, part), of_seeds([o for o in lines if same(o, first, direction)], part)
             gains = [score - others[seed] for seed, score in scores.items() if seed in others and name != first]
+            if others and not others.keys() & scores.keys():  # an ensemble is compared with the mean of its seeds
+                gains = [fmean(scores.values()) - fmean(others.values())]
             cells += [spread(list(scores.values()), ".1f"), spread(gains, "+.1f")]
         minutes = [line["seconds"] / 60 for line in own if "seconds" in line]
         rows.append(f"| {' | '.join([*cells, f'{fmean(minutes):.0f}' if minutes else ''])} |")
