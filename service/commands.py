@@ -51,7 +51,8 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
+        reason = str(error.strerror).partition(" (while")[0]  # behind which Python says the address once more
         raise ConfigError(
-            f"{host}:{port} cannot be listened on: {error.strerror}; choose another with --host and --port, or "
+            f"{host}:{port} cannot be listened on: {reason}; choose another with --host and --port, or "
             "NMT_HOST and NMT_PORT"
         ) from error
