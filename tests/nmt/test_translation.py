@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nmt import SearchConfig, TextHypothesis, Translator
@@ -114,3 +115,16 @@ def test_alternatives_are_the_likeliest_pieces_in_order(translator: Translator, 
         assert [p for _, p in whole] == sorted((p for _, p in whole), reverse=True)
         assert sum(math.exp(p) for _, p in whole) == pytest.approx(1, abs=1e-4)
         assert dict(whole)[token.piece] == pytest.approx(token.log_prob, abs=1e-4)
+
+
+def test_the_score_of_a_text_is_that_of_its_sentences_weighed_by_their_pieces(tiny_folder: Path) -> None:
+    """Of one sentence, its own. And source words stand where they say, also those of later sentences."""
+    texts = ["Der Hund schläft.", "Der Hund. Und Tom weiß nicht."]
+    one, two = Translator.load(tiny_folder).translate(texts, "en", "de", SearchConfig(max_length=8))
+    parts = two.hypotheses[0].parts
+    sizes = [len(part.source) for part in parts]
+
+    assert one.score == one.hypotheses[0].parts[0].hypothesis.score
+    assert len(parts) == 2
+    assert two.score == pytest.approx(np.average([part.hypothesis.score for part in parts], weights=sizes))
+    assert all(texts[1][word.start : word.end] == word.text for word in two.hypotheses[0].source_words)

@@ -1,6 +1,7 @@
 """Requests that several decode threads share."""
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 
@@ -134,16 +135,18 @@ def test_whoever_still_waits_at_the_end_is_told(translator: Translator) -> None:
 def test_work_beside_the_decoding_is_bounded_whatever_becomes_of_its_callers(translator: Translator) -> None:
     """As much at once as there are threads for it, also when nobody waits any more; what has not begun never does."""
     decoder, running, seen = Decoder(translator, queue_size=8, engines=2), [], []
+    begun, gate = threading.Semaphore(0), threading.Event()
 
     def work() -> int:
         running.append(1)
         seen.append(len(running))
-        time.sleep(0.1)
+        begun.release()
+        gate.wait(20)
         running.pop()
         return 7
 
     async def impatient(number: int) -> list[int | BaseException]:
-        soon = time.perf_counter() + 0.02
+        soon = time.perf_counter() + 0.2
         return await asyncio.gather(*(decoder.score(work, soon) for _ in range(number)), return_exceptions=True)
 
     async def patient() -> int:
@@ -151,6 +154,9 @@ def test_work_beside_the_decoding_is_bounded_whatever_becomes_of_its_callers(tra
 
     late = asyncio.run(impatient(10)) + asyncio.run(impatient(10))
     assert all(isinstance(found, TimeoutError) for found in late)
+    assert all(begun.acquire(timeout=20) for _ in range(2))
+    assert len(seen) == 2
+    gate.set()
     assert asyncio.run(patient()) == 7
     assert max(seen) == 2
     assert len(seen) == 3

@@ -186,3 +186,16 @@ for count in (len(inputs), 8, len(inputs), 8):
         ]
         * 2
     )
+
+
+@pytest.mark.parametrize("largest", [1.0, 4.0])
+def test_int8_rounds_each_output_to_the_nearest_of_its_own_steps(largest: float) -> None:
+    """Read back from what is packed, so that it is tested also where no processor multiplies it."""
+    rng = np.random.default_rng(0)
+    weight = (rng.standard_normal((67, 13)) * 10.0 ** rng.integers(-3, 3, (67, 1))).astype(np.float32)
+    packed = kernels.pack(weight, None, "int8", largest)
+    fours, _, scale, _ = packed.held
+    rounded = fours.swapaxes(1, 2).reshape(-1, fours.shape[1] * 4)[: len(weight), : packed.width]
+    error = np.abs(rounded * scale[: len(weight), None] * (127 / largest) - weight)
+
+    assert (error <= 0.5001 / 127 * np.abs(weight).max(axis=1, keepdims=True)).all()

@@ -13,7 +13,7 @@ from table import TableState, TableStepper, log_softmax
 from nmt.arrays import Floats, Integers
 from nmt.config import ModelConfig, SearchConfig
 from nmt.model.seq2seq import Seq2Seq
-from nmt.runtime.stepper import stepper_of
+from nmt.runtime.stepper import ModelStepper, stepper_of
 from nmt.search.engine import Engine, Finished, search_all
 from nmt.search.queue import BULK_SHARE, Claim
 from nmt.search.stepper import Step
@@ -189,3 +189,23 @@ def test_what_ends_a_search_on_one_engine_ends_those_beside_it() -> None:
     with pytest.raises(KeyboardInterrupt):
         search_all(Failing(), [[4, 4, END], [4, END]], long, engines=2)
     assert steps < 100
+
+
+def test_neighbours_change_nothing_for_the_stepper_of_torch() -> None:
+    """That of a GPU, and where nothing was compiled; entering one by one."""
+    torch.manual_seed(0)
+    sizes = {"embedding_size": 8, "encoder_size": 8, "decoder_size": 12, "attention_size": 8}
+    stepper = ModelStepper(Seq2Seq(ModelConfig(source_vocabulary=40, target_vocabulary=40, **sizes)))
+    rng, config = random.Random(3), SearchConfig(beam_size=3, max_length=6)
+    sources = [[*(rng.randint(4, 39) for _ in range(rng.randint(1, 9))), END] for _ in range(40)]
+    engine, numbers, found = Engine(stepper, max_rows=30), dict[int, int](), dict[int, Finished]()
+    for number, source in enumerate(sources):
+        numbers[engine.submit(source, config)] = number
+        found |= {numbers[done.ticket]: done for done in engine.step()}
+    found |= {numbers[done.ticket]: done for done in engine.run()}
+
+    for number, source in enumerate(sources):
+        (alone,) = search_all(stepper, [source], config)[0]
+        (beside,) = found[number].hypotheses
+        assert beside.pieces == alone.pieces
+        assert beside.score == pytest.approx(alone.score, abs=1e-4)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -190,6 +191,20 @@ def test_stopping_early_loses_nothing() -> None:
         best = max(every_hypothesis(source, config), key=lambda h: h.score)
 
         assert search_all(STEPPER, [source], config)[0][0].pieces == best.pieces
+
+
+def test_stopping_early_saves_steps() -> None:
+    """What cannot win any more is not searched to the longest length."""
+    steps = 0
+
+    class Counting(TableStepper):
+        def step(self, *given: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            return super().step(*given)
+
+    search_all(Counting(), [[4, 5, END]], SearchConfig(beam_size=4, max_length=30, length_penalty=0.0))
+    assert steps < 15
 
 
 def test_length_penalties_follow_the_papers() -> None:
