@@ -166,3 +166,23 @@ def test_what_works_on_words_needs_a_tokenizer(change: dict[str, object]) -> Non
     """Said before the first update."""
     with pytest.raises(TrainingError, match="need the run's tokenizer"):
         Objective(settings(**change))
+
+
+def test_the_smoothing_of_the_recipe_is_that_of_the_loss() -> None:
+    """As the library has it, over the target pieces of a batch."""
+    model, batch = small_model(), small_batch()
+    vectors, _ = model(batch.source, batch.lengths, batch.target_in)
+    real = batch.target_out != PAD
+    logits, pieces = model.logits(vectors[real]), batch.target_out[real]
+    expected = functional.cross_entropy(logits, pieces, label_smoothing=0.2, reduction="sum")
+
+    assert Objective(settings(label_smoothing=0.2)).loss(model, batch)[0].item() == pytest.approx(
+        expected.item(), rel=1e-5
+    )
+
+
+def test_two_passes_report_the_likelihood_of_one() -> None:
+    """So that the log of a run with `consistency` compares with that of one without."""
+    one, two = (Objective(settings(consistency=own)).loss(small_model(), small_batch()) for own in (0.0, 1.0))
+
+    assert two[1].item() == pytest.approx(one[1].item(), rel=1e-5)

@@ -22,7 +22,7 @@ from training.disk import write_atomically
 from training.identity import Given
 from training.run_state import Progress, load_identity, load_state, save_state
 from training.schedule import learning_rate
-from training.trainer import choose_device, choose_precision
+from training.trainer import Work, choose_device, choose_precision
 from training.validation import ValidationResult, spread
 
 sentences = st.lists(st.lists(st.integers(4, V - 1), min_size=1, max_size=9), min_size=1, max_size=40)
@@ -327,3 +327,18 @@ def test_precision_follows_the_recipe() -> None:
     config = TrainingConfig(data=Path(), updates=9000, precision="bfloat16")
 
     assert choose_precision(config, torch.device("cpu")) is torch.bfloat16
+
+
+def test_gradients_are_clipped_to_the_norm_of_the_recipe(tmp_path: Path) -> None:
+    """What the optimizer sees; what is reported is the norm before."""
+    run, seen = small_run(tmp_path, clip_norm=0.01), list[float]()
+
+    def look(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        gradients = [parameter.grad for parameter in optimizer.param_groups[0]["params"]]
+        seen.append(float(torch.nn.utils.get_total_norm(gradients)))
+
+    run.optimizer.register_step_pre_hook(look)
+    report = run.update([Work(0, 0, next(run.batches.epoch(1, 0)))])
+
+    assert report.gradient_norm > 0.02
+    assert seen == [pytest.approx(0.01, rel=1e-4)]
