@@ -20,7 +20,10 @@ class Connection:
         self._app, self._max_bytes, self._seconds = app, max_bytes, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read the body, whatever its headers promise, then pass it on as one message; 413 when it grows too large."""
+        """Read the body, whatever its headers promise, then pass it on as one message.
+
+        413 when it grows too large, 408 when it does not come in time, 415 when it is not said to be JSON.
+        """
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

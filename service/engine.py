@@ -22,9 +22,9 @@ from service.load import Load
 
 Result = TypeVar("Result")
 
-_ENTERING = -1  # no ticket of the engine
 _PLANNING = 4  # threads; long texts that are planned share the processor with the decoding
 
+_FAILED = "the decode engine failed on this batch; try again"
 SHUTTING_DOWN = "the service is shutting down; try another copy, or again in a moment"
 
 _log = logging.getLogger(__name__)
@@ -204,11 +204,11 @@ class DecodeThread:
                     self._deliver(finished)
             except Exception:
                 _log.exception("a decode step failed; its requests are answered with an error")
-                self._fail(EngineError("the decode engine failed on this batch; try again"))
+                self._fail(EngineError(_FAILED))
+        self._fail(EngineStopped(SHUTTING_DOWN))
         while not self._inbox.empty():
             if request := self._inbox.get():
-                self._owner[_ENTERING - len(self._owner)] = request
-        self._fail(EngineStopped(SHUTTING_DOWN))
+                _refuse(request, EngineStopped(SHUTTING_DOWN))
 
     def _take_in(self) -> bool:
         """Hand waiting requests to the engine; blocks while it has nothing to do. False asks to stop."""
@@ -217,12 +217,14 @@ class DecodeThread:
             if request is None:
                 return False
             claim = Claim(id(request), request.priority, request.deadline)
-            self._owner[_ENTERING] = request  # so that it is answered if it cannot enter
-            for source, guide in request.sources:
-                ticket = self._engine.submit(source, request.search, claim, guide)
-                request.tickets.append(ticket)
-                self._owner[ticket] = request
-            del self._owner[_ENTERING]
+            try:
+                request.tickets = [
+                    self._engine.submit(source, request.search, claim, guide) for source, guide in request.sources
+                ]
+            except Exception:
+                _refuse(request, EngineError(_FAILED))
+                raise
+            self._owner |= dict.fromkeys(request.tickets, request)
         return True
 
     def _drop_cancelled(self) -> None:
@@ -252,7 +254,12 @@ class DecodeThread:
     def _fail(self, error: EngineError) -> None:
         """Answer all that is under way with the error, and begin with an empty engine."""
         for request in set(self._owner.values()):
-            if request.answer.set_running_or_notify_cancel():
-                request.answer.set_exception(error)
+            _refuse(request, error)
         self._owner.clear()
         self._engine = self._translator.new_engine()
+
+
+def _refuse(request: _Request, error: EngineError) -> None:
+    """Answer with the error, if anybody still waits."""
+    if request.answer.set_running_or_notify_cancel():
+        request.answer.set_exception(error)

@@ -58,8 +58,8 @@ def check_pairs(pairs: Sequence[tuple[str, str]], tokenizer: Tokenizer, target: 
 
 def allowed_search(search: SearchConfig, settings: Settings) -> SearchConfig:
     """Refuse a wider search than the settings allow, a larger beam or more samples; the default is made to fit."""
-    free = "beam_size" not in search.model_fields_set and search.diversity_groups == 1
-    if free and search.n_best <= settings.max_beam_size < search.beam_size:
+    unasked = "beam_size" not in search.model_fields_set and search.diversity_groups == 1
+    if unasked and search.n_best <= settings.max_beam_size < search.beam_size:
         return search.model_copy(update={"beam_size": settings.max_beam_size})
     if search.width > settings.max_beam_size:
         field = "search.n_best" if search.method == "sample" else "search.beam_size"

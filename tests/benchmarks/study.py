@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -70,7 +71,7 @@ class Study(Config):
 
     def config(self, name: str, seed: int) -> TrainingConfig:
         """The recipe of one run."""
-        values = json.loads(json.dumps(self.recipe))
+        values = deepcopy(self.recipe)
         for change in (*self.settings(name), f"seed={seed}"):
             set_value(values, change)
         return TrainingConfig.read(values, where=f"variant {name}")

@@ -1,7 +1,9 @@
 """`nmt` as a user runs it, a process a call."""
 
+import random
 import subprocess
 import sys
+from pathlib import Path
 
 
 def nmt(*arguments: object, stdin: str = "", status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -10,3 +12,10 @@ def nmt(*arguments: object, stdin: str = "", status: int = 0) -> subprocess.Comp
     done = subprocess.run(command, input=stdin, capture_output=True, encoding="utf-8", timeout=300, check=False)
     assert done.returncode == status, done.stderr
     return done
+
+
+def write_capitals(corpus: Path, pairs: int, longest: int) -> None:
+    """A TSV corpus of made-up words and the same in capitals, 3 to `longest` of them a line."""
+    rng, words = random.Random(0), [f"w{a}{b}" for a in "abcdefgh" for b in "klmnop"]
+    lines = [" ".join(rng.choices(words, k=rng.randint(3, longest))) for _ in range(pairs)]
+    corpus.write_text("".join(f"{line}\t{line.upper()}\n" for line in lines), encoding="utf-8")

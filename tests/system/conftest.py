@@ -1,19 +1,16 @@
 """A recipe for those who train."""
 
-import random
 from pathlib import Path
 
 import pytest
-from commands import nmt
+from commands import nmt, write_capitals
 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe with its data, to write words in capitals: a hundred updates of a small network."""
-    folder, rng = tmp_path_factory.mktemp("training"), random.Random(0)
-    words = [f"w{a}{b}" for a in "abcdefgh" for b in "klmnop"]
-    lines = [" ".join(rng.choices(words, k=rng.randint(3, 7))) for _ in range(600)]
-    (folder / "corpus.tsv").write_text("".join(f"{line}\t{line.upper()}\n" for line in lines), encoding="utf-8")
+    folder = tmp_path_factory.mktemp("training")
+    write_capitals(folder / "corpus.tsv", 600, 7)
     (folder / "recipe.toml").write_text(
         f"""
 data = "{folder}/data"

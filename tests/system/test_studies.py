@@ -2,7 +2,6 @@
 
 import copy
 import json
-import random
 import subprocess
 import sys
 import tomllib
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from commands import nmt
+from commands import nmt, write_capitals
 
 from nmt.config import Score, Wiring, set_value
 from nmt.package import PRETRAINED, ModelFolder
@@ -49,10 +48,8 @@ def study(*arguments: object) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With a study, and with prepared data: `data` has a test set, `untested` none."""
-    folder, rng = tmp_path_factory.mktemp("study"), random.Random(0)
-    words = [f"w{a}{b}" for a in "abcdefgh" for b in "klmnop"]
-    lines = [" ".join(rng.choices(words, k=rng.randint(3, 9))) for _ in range(400)]
-    (folder / "corpus.tsv").write_text("".join(f"{line}\t{line.upper()}\n" for line in lines), encoding="utf-8")
+    folder = tmp_path_factory.mktemp("study")
+    write_capitals(folder / "corpus.tsv", 400, 9)
     (folder / "study.toml").write_text(STUDY.format(folder=folder), encoding="utf-8")
     prepare = ("prepare", folder / "corpus.tsv", "--source", "xx", "--target", "yy")
     sizes = ("--directions", "forward", "--vocabulary-size", 330, "--dev-size", 10, "--test-size")
