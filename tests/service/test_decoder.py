@@ -4,12 +4,13 @@ import asyncio
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nmt import SearchConfig, Translator
 from nmt.errors import DeadlineExceeded, EngineError, EngineStopped, QueueFull
-from nmt.search.engine import Engine
+from nmt.search.engine import Claim, Engine
 from service.engine import Decoder
 
 SEARCH = SearchConfig(max_length=12)
@@ -160,3 +161,39 @@ def test_work_beside_the_decoding_is_bounded_whatever_becomes_of_its_callers(tra
     assert asyncio.run(patient()) == 7
     assert max(seen) == 2
     assert len(seen) == 3
+
+
+def test_the_engine_hears_whose_a_sentence_is_how_urgent_and_until_when(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else it could be neither fair nor in time."""
+    claims, submit = list[Claim](), Engine.submit
+
+    def hear(self: Engine[Any], source: list[int], search: SearchConfig, claim: Claim, *guide: Any) -> int:
+        claims.append(claim)
+        return submit(self, source, search, claim, *guide)
+
+    monkeypatch.setattr(Engine, "submit", hear)
+    decoder, until = Decoder(translator, queue_size=8, engines=1), time.perf_counter() + 20
+    decoder.start()
+
+    async def both() -> None:
+        bulk = decoder.decode([[5, 3]] * 2, SEARCH, until, priority="bulk")
+        await asyncio.gather(bulk, decoder.decode([[6, 3]], SEARCH, until))
+
+    asyncio.run(both())
+    decoder.stop()
+
+    assert sorted(claim.priority for claim in claims) == ["bulk", "bulk", "interactive"]
+    assert len({(claim.request, claim.priority) for claim in claims}) == 2
+    assert len({claim.request for claim in claims}) == 2
+    assert {claim.deadline for claim in claims} == {until}
+
+
+def test_a_place_is_until_the_time_is_over(translator: Translator) -> None:
+    """By the clock of the engine."""
+    decoder = Decoder(translator, queue_size=8, engines=1)
+    decoder.start()
+    with decoder.admitted(5, 1) as deadline:
+        assert 4 < deadline - time.perf_counter() <= 5
+    decoder.stop()

@@ -652,3 +652,31 @@ def until(action: Any, done: Any) -> Any:
         time.sleep(0.02)
         result = action()
     return result
+
+
+def test_requests_say_how_much_they_ask_for_and_how_urgently(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Characters, times the rows of the search; `/evaluate` can wait."""
+    asked, urgent, admitted, decode = list[Any](), list[Any](), Decoder.admitted, Decoder.decode
+
+    def ask_for(self: Decoder, seconds: float, work: float) -> Any:
+        asked.append((seconds, work))
+        return admitted(self, seconds, work)
+
+    async def recorded(self: Decoder, *given: Any) -> Any:
+        urgent.append(given[-1])
+        return await decode(self, *given)
+
+    monkeypatch.setattr(Decoder, "admitted", ask_for)
+    monkeypatch.setattr(Decoder, "decode", recorded)
+    rest = {"source": "de", "target": "en"}
+    search = {**rest, "search": {"beam_size": 3, "max_length": 5}}
+    with TestClient(app_of(Settings(models=[tiny_folder], deadline_seconds=17))) as client:
+        client.post("/translate", json={"text": ["Der Hund.", "Tom."], **search})
+        client.post("/translate", json={"text": "Tom.", "priority": "bulk", **search})
+        client.post("/evaluate", json={"sources": ["Tom."], "references": ["Tom"], **search})
+        client.post("/score", json={"text": "Tom.", "translation": "Tom", **rest})
+
+    assert asked == [(17, 39), (17, 12), (17, 12), (17, 7)]
+    assert urgent == ["interactive", "bulk", "bulk"]

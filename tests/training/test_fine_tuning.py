@@ -17,7 +17,7 @@ from nmt.config import SearchConfig
 from nmt.errors import ConfigError, Forgotten, ModelFolderError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import ModelFolder, save_model_folder, write_sums
-from nmt.text.tokenizer import Tokenizer
+from nmt.text.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 from nmt.translator import BOX, Translator, default_model, load_model
 from training.card import write_card
 from training.config import Card, FineTune, TrainingConfig, Validation
@@ -313,3 +313,36 @@ def test_the_whole_guard_has_the_last_word(
 
     with pytest.raises(Forgotten, match=r"on the whole guard at its best update \d \(7.0 on de-en\)"):
         run_training(recipe(), "tuned", tmp_path / "run")
+
+
+def test_a_mean_of_checkpoints_that_forgot_is_not_shipped(
+    recipe: Callable[..., TrainingConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However good it is on the dev set: here it is the better, and fails on the whole guard."""
+    whole, seen = 1_000_000, []
+
+    def lost(self: Guard, _: Seq2Seq) -> dict[str, float]:
+        if self._validation.sentences != whole:
+            return {"de-en": 0.0}
+        seen.append(7.0 if seen else 0.0)
+        return {"de-en": seen[-1]}
+
+    monkeypatch.setattr(Guard, "lost", lost)
+    monkeypatch.setattr(ValidationResult, "metric", lambda self, _: self.lost["de-en"])
+    run_training(recipe(), "tuned", tmp_path / "run")
+
+    assert seen == [0.0, 7.0]
+    assert "mean of updates" not in (tmp_path / "run/model/README.md").read_text()
+
+
+def test_the_original_is_scored_in_its_own_pieces(tiny_folder: Path, guard: Path) -> None:
+    """Which are not those of a run that begins with others."""
+    lines = ["the dog sleeps in a house", "der Hund schläft im Haus nicht"] * 30
+    other = train_tokenizer(lines, lines, ["en", "de"], TokenizerConfig(vocabulary_size=285))
+    original = ModelFolder.load(tiny_folder)
+    config = FineTune(model=tiny_folder, other_pieces=True, guard={"de-en": guard})
+    judge = Guard(config, original, other, Validation(search=SEARCH, tokenize="char"))
+    sizes = {"source_vocabulary": other.source_vocabulary, "target_vocabulary": other.target_vocabulary}
+    judge.lost(Seq2Seq(original.description.model.model_copy(update=sizes)))
+
+    assert judge._before == {"de-en": pytest.approx(100)}

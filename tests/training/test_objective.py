@@ -10,11 +10,11 @@ from torch.nn import functional
 from nmt.config import ModelConfig
 from nmt.errors import ConfigError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
-from nmt.text.tokenizer import PAD, TokenizerConfig, train_tokenizer
+from nmt.text.tokenizer import END, PAD, TokenizerConfig, train_tokenizer
 from training.batches import Batch, Batches
 from training.config import TrainingConfig
 from training.loss import smoothed_cross_entropy
-from training.objective import Objective
+from training.objective import Objective, _with_own_pieces
 
 N, E, V = 1102, 5, 7  # more rows than a chunk holds, and an even number of them
 
@@ -186,3 +186,13 @@ def test_two_passes_report_the_likelihood_of_one() -> None:
     one, two = (Objective(settings(consistency=own)).loss(small_model(), small_batch()) for own in (0.0, 1.0))
 
     assert two[1].item() == pytest.approx(one[1].item(), rel=1e-5)
+
+
+def test_the_rate_of_scheduled_sampling_is_the_share_of_pieces() -> None:
+    """Of a model that always says a piece that stands nowhere."""
+    model, rows, nowhere = small_model(), [[*range(4, 23), END]] * 200, 1
+    model.output.bias.data[nowhere] = 1e6
+    batches = Batches(rows, rows, 10_000, 100)
+    fed = _with_own_pieces(model, batches.batch(next(batches.epoch(1, 0))), 0.25).target_in[:, 1:]
+
+    assert (fed == nowhere).float().mean().item() == pytest.approx(0.25, abs=0.03)

@@ -528,3 +528,19 @@ def test_an_epoch_has_the_weights(several: Path) -> None:
     batches = training_batches(made, tokenizer, TrainingConfig.read({"data": str(made.folder)}, where="test"), several)
 
     assert len(batches) == sum(round(part.weight * part.size) for part in made.training_sets)
+
+
+def test_what_one_corpus_trains_on_another_does_not_hold_out(tmp_path: Path) -> None:
+    """Two corpora that both split off sets of their own, with half of their English sentences in common."""
+    own = []
+    for name, target, numbers in (("a", "de", range(60)), ("b", "fr", range(30, 90))):
+        (tmp_path / f"{name}.tsv").write_text("".join(f"Sentence {i}.\t{name} {i}.\n" for i in numbers))
+        files = {"name": name, "files": [f"{tmp_path}/{name}.tsv"], "source": "en", "target": target}
+        own.append({**files, "dev_size": 5, "test_size": 5})
+    values = {"corpora": own, "tokenizer": CHARACTERS, "cleaning": {"check_languages": False}}
+    made = prepare_corpus(PrepareConfig.read(values, where="test"), tmp_path / "out")
+    trained = {fold(pair[0]) for part in made.training_sets if part.direction[0] == "en" for pair in part.pairs()}
+    held = {fold(row[0]) for way in (EN_DE, ("en", "fr")) for row in [*made.dev(way), *made.test(way)]}
+
+    assert len(held) == 20
+    assert not held & trained

@@ -1,5 +1,6 @@
 """What a run promises when something goes wrong: nothing that was saved is lost, and no number is another one."""
 
+import itertools
 import json
 import os
 import random
@@ -16,8 +17,9 @@ from small_run import small_run
 from torch import Tensor
 
 from nmt.errors import Diverged, SaveError, TrainingError
+from training.averaging import Checkpoints
 from training.disk import locked, writes_explained
-from training.run_state import Progress, load_state, save_tensors
+from training.run_state import STATE, Progress, load_state, save_tensors
 from training.trainer import Work
 
 QUICK = {"updates": 4, "warmup_updates": 1, "decay_updates": 1, "save_every": 3}
@@ -332,3 +334,21 @@ def test_a_checkpoint_that_is_not_finite_is_never_written(tmp_path: Path) -> Non
     with pytest.raises(Diverged, match="x is not finite"):
         save_tensors(tmp_path / "other", {"x": torch.tensor([1.0, float("nan")])})
     assert not (tmp_path / "other").exists()
+
+
+def test_what_a_checkpoint_names_is_there_wherever_the_run_was_killed(runs: Runs, tmp_path: Path) -> None:
+    """At each write, fsync and rename of a run that validates, saves and deletes after every update."""
+    settings = {"updates": 4, "warmup_updates": 1, "decay_updates": 1}
+    settings |= {"validation": {"every": 1, "metric": "loss", "average": 1}}
+    saved = 0
+    for operation in itertools.count(1):
+        folder = tmp_path / str(operation)
+        ended = runs(folder, **settings, kill_at_operation=operation)
+        if (folder / STATE).exists():
+            saved += 1
+            kept = Checkpoints(folder / "checkpoints", average=1)
+            assert all(kept.path(update).exists() for update in state(folder)[1].kept)
+        if ended == [0]:
+            break
+
+    assert saved > 8

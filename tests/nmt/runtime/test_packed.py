@@ -19,6 +19,7 @@ from nmt.kernels import Precision, available
 from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime import precision as precision_module
 from nmt.runtime.packed import PackedStepper
+from nmt.runtime.parts import Parts
 from nmt.runtime.precision import new_stepper
 from nmt.runtime.stepper import ModelState, ModelStepper, stepper_of
 from nmt.search.engine import search_all
@@ -221,3 +222,22 @@ def test_a_precision_that_cannot_be_had_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(kernels, "available", lambda: ("fp32",))
     with pytest.raises(ConfigError, match="'int8' cannot be had on this processor; it has fp32, and auto picks one"):
         new_stepper(network().config, network().arrays(), "int8")
+
+
+@pytest.mark.parametrize("extra", [{}, {"layer_norm": True}, {"residual": True}], ids=str)
+@pytest.mark.parametrize("wiring", WIRINGS)
+def test_int8_has_only_what_stays_in_its_interval(extra: dict[str, object], wiring: str) -> None:
+    """What leaves a normalized layer or a shortcut may exceed 1; the embedded pieces have a range of their own."""
+    model = network(wiring=wiring, **extra)
+    parts, bounded = Parts(model.config, model.arrays(), "int8"), not extra
+    first, upper = (layer.directions[0][0] for layer in parts.encoder()._held)
+    layers, scores, readout, output = parts.decoder()._held
+    key = parts.key()
+    assert key is not None
+    assert scores.query is not None
+    from_layers = [upper, readout, key, scores.query, parts.linear("decoder.bridge", parts.bounded)]
+
+    assert first.struct.range == pytest.approx(4 * model.source_embedding.weight.abs().max().item())
+    assert output.struct.range > 0
+    assert [weights.struct.range > 0 for weights in from_layers] == [bounded] * len(from_layers)
+    assert (layers[0].cell.weights.struct.range > 0) == (bounded or wiring != "conditional")
