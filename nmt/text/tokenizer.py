@@ -16,7 +16,7 @@ from pydantic import Field
 from nmt.config import Config
 from nmt.errors import DataError, ModelFolderError, UnknownLanguage, VocabularyTooLarge
 from nmt.text.normalize import Form, NormalizedText, normalize
-from nmt.text.resampling import BpeCutter, Cutter, UnigramCutter, resample
+from nmt.text.resampling import BpeCutter, Resampler, UnigramCutter
 from nmt.text.symbols import LONE_BYTE
 
 PAD, UNKNOWN, BEGIN, END = 0, 1, 2, 3
@@ -120,12 +120,9 @@ class Tokenizer:
         if self.config.algorithm == "char":
             return [list(ids) for ids in sentences]
         processor, random = self._side(side), Random(seed)
-        cutter = self._cutter(side, alpha)
+        resample = self._resampler(side, alpha).resample
         tags = [len(ids) > 0 and processor.is_control(ids[0]) and ids[0] != END for ids in sentences]
-        return [
-            [*ids[:tag], *resample(processor, cutter, ids[tag:-1], random), END]
-            for ids, tag in zip(sentences, tags, strict=True)
-        ]
+        return [[*ids[:tag], *resample(ids[tag:-1], random), END] for ids, tag in zip(sentences, tags, strict=True)]
 
     def decode(self, ids: Sequence[int]) -> Pieces:
         """The text of target ids, and where in it each piece stands; special ids stand for nothing."""
@@ -200,8 +197,9 @@ class Tokenizer:
             raise ModelFolderError(f"no tokenizer can be read from {where}: {error}") from error
 
     @cache  # noqa: B019 - a tokenizer lives as long as what uses it
-    def _cutter(self, side: Side, alpha: float) -> Cutter:
-        return (UnigramCutter if self.config.algorithm == "unigram" else BpeCutter)(self._side(side), alpha)
+    def _resampler(self, side: Side, alpha: float) -> Resampler:
+        cutter = UnigramCutter if self.config.algorithm == "unigram" else BpeCutter
+        return Resampler(self._side(side), cutter(self._side(side), alpha))
 
     def _side(self, side: Side) -> sentencepiece.SentencePieceProcessor:
         return self._source if side == "source" else self._target

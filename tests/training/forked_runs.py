@@ -71,14 +71,13 @@ def _work(
     record: bool = False,
     **settings: Any,
 ) -> int:
-    """Train. SIGTERM comes before the forward pass of a batch, SIGKILL at a file operation or after some seconds."""
+    """Train. SIGTERM comes before the forward pass of a batch, SIGKILL at a file operation or so many seconds
+    after the first save has begun."""
     torch.set_num_threads(threads)
     if largest_file is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     if kill_at_operation is not None:
         _kill_at_operation(kill_at_operation)
-    if kill_after is not None:
-        threading.Timer(kill_after, os.kill, (os.getpid(), signal.SIGKILL)).start()
     with stop_signals() as stop, ranks.joined(), writes_explained(folder):
         trainer = small_run(folder, **settings)
         if stop_at_batch is not None:
@@ -89,6 +88,8 @@ def _work(
             trainer.loggers.clear()
         if record:
             _record(trainer, folder)
+        if kill_after is not None:
+            _kill_while_saving(trainer, kill_after)
         trainer.run(stop)
     return INTERRUPTED if trainer.interrupted else 0
 
@@ -131,6 +132,17 @@ def _record(trainer: Trainer, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     trainer.batches.batch = recorded
     trainer.optimizer.register_step_pre_hook(first_step)
+
+
+def _kill_while_saving(trainer: Trainer, seconds: float) -> None:
+    save = trainer._save
+
+    def timed() -> None:
+        threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        trainer._save = save
+        save()
+
+    trainer._save = timed
 
 
 def _kill_at_operation(number: int) -> None:

@@ -24,6 +24,7 @@ def cleaned(pairs: list[TextPair], config: CleaningConfig | None = None) -> tupl
         (("", "Geh."), Reason.EMPTY),
         (("Go.", " \u00a0\u200b "), Reason.EMPTY),
         (("a b " * 200, "a c " * 200), Reason.TOO_LONG),
+        (("Go.", "Geh. " * 200), Reason.TOO_LONG),
         (("Yes.", "Ja, das ist ganz genau so, wie ich es dir gestern Abend gesagt habe."), Reason.RATIO),
         (("1274", "Das ist ein Haus."), Reason.WORDLESS),
         (("Go away, will you?", "…"), Reason.WORDLESS),

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import random
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch import Tensor
 from nmt.errors import Diverged, SaveError, TrainingError
 from training.averaging import Checkpoints
 from training.disk import locked, writes_explained
-from training.run_state import STATE, Progress, load_state, save_tensors
+from training.run_state import STATE, Progress, load_progress, load_state, save_tensors
 from training.trainer import Work
 
 QUICK = {"updates": 4, "warmup_updates": 1, "decay_updates": 1, "save_every": 3}
@@ -72,13 +73,16 @@ def test_killed_at_any_write_flush_or_rename_a_run_resumes_from_a_whole_checkpoi
 @pytest.mark.parametrize("kills", [4, pytest.param(200, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_while_saving(runs: Runs, tmp_path: Path, kills: int) -> None:
     """A run that does little but save, killed again and again, goes on each time and ends as it would have."""
-    rng, settings = random.Random(kills), {"size": 64, "save_every": 1, "updates": 10 * kills + 12}
+    rng, settings = random.Random(kills), {"size": 64, "save_every": 1, "updates": 50 * kills}
+    settings["validation"] = {"every": 50 * kills, "metric": "loss"}
     runs(tmp_path / "whole", **settings)
+    runs(tmp_path / "killed", **settings, stop_at_batch=1)
+    reached = [1]
     for _ in range(kills):
-        runs(tmp_path / "killed", **settings, kill_after=rng.uniform(0.02, 0.3))
-        if (tmp_path / "killed/checkpoints/last.safetensors").exists():
-            state(tmp_path / "killed")
+        assert runs(tmp_path / "killed", **settings, kill_after=rng.uniform(0, 0.2)) == [-signal.SIGKILL]
+        reached.append(load_progress(tmp_path / "killed" / STATE).update)
 
+    assert reached == sorted(reached)
     assert runs(tmp_path / "killed", **settings) == [0]
     assert_same(tmp_path / "killed", tmp_path / "whole")
 
