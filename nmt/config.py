@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 
 from nmt.errors import ConfigError
 
@@ -158,6 +158,9 @@ LONGEST = 1000
 """Pieces of a sentence's translation, whatever a search asks for."""
 
 Phrase = Annotated[str, Field(max_length=100)]
+Whole = Annotated[int, Strict()]
+Number = Annotated[float, Strict()]
+"""A search comes from a program as often as from a person: `"5"`, `5.0` or `true` for a number is a mistake in it."""
 
 
 class AttentionControl(Config):
@@ -168,10 +171,10 @@ class AttentionControl(Config):
     """
 
     words: Phrase = ""
-    start: int | None = Field(None, ge=0)
-    end: int | None = Field(None, ge=1)
-    steps: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]] = (0, 1_000)
-    weight: float = Field(ge=0, le=1_000, description="0 masks it")
+    start: Whole | None = Field(None, ge=0)
+    end: Whole | None = Field(None, ge=1)
+    steps: tuple[Annotated[Whole, Field(ge=0)], Annotated[Whole, Field(ge=1)]] = (0, 1_000)
+    weight: Number = Field(ge=0, le=1_000, description="0 masks it")
 
     @model_validator(mode="after")
     def _fit(self) -> Self:
@@ -192,24 +195,26 @@ class SearchConfig(Config):
     """
 
     method: Literal["beam", "greedy", "sample"] = "beam"
-    beam_size: int = Field(5, ge=1, le=32)
-    n_best: int = Field(1, ge=1, le=32, description="hypotheses to return, at most beam_size; how many samples to draw")
-    length_penalty: float = Field(1.0, ge=0, le=5, description="exponent; 0 ranks by plain log-probability")
+    beam_size: Whole = Field(5, ge=1, le=32)
+    n_best: Whole = Field(
+        1, ge=1, le=32, description="hypotheses to return, at most beam_size; how many samples to draw"
+    )
+    length_penalty: Number = Field(1.0, ge=0, le=5, description="exponent; 0 ranks by plain log-probability")
     length_penalty_form: Literal["power", "gnmt"] = "power"
-    coverage_penalty: float = Field(0.0, ge=0, le=5)
-    end_penalty: float = Field(0.0, ge=0, le=5, description="how much an end that comes as a surprise costs")
-    max_length: int = Field(200, ge=1, le=LONGEST)
-    min_length: int = Field(0, ge=0, le=LONGEST)
-    max_length_ratio: float | None = Field(None, gt=0, le=50)
-    min_length_ratio: float = Field(0.0, ge=0, le=10)
-    no_repeat_ngram: int = Field(0, ge=0, le=10, description="no run of that many pieces stands twice; 0 allows it")
-    max_repeats: int = Field(0, ge=0, le=20, description="how often a unit may stand in a row; 0 allows any number")
-    diversity_groups: int = Field(1, ge=1, le=32, description="parts of the beam that avoid each other's pieces")
-    diversity_penalty: float = Field(0.5, ge=0, le=10)
-    temperature: float = Field(1.0, ge=1e-6, le=10, description="of samples")
-    top_k: int = Field(0, ge=0, le=100_000, description="samples take one of the k likeliest pieces; 0 takes any")
-    top_p: float = Field(1.0, gt=0, le=1, description="samples take one of the fewest pieces that hold this mass")
-    seed: int | None = Field(None, ge=0, lt=2**63, description="the same seed draws the same samples")
+    coverage_penalty: Number = Field(0.0, ge=0, le=5)
+    end_penalty: Number = Field(0.0, ge=0, le=5, description="how much an end that comes as a surprise costs")
+    max_length: Whole = Field(200, ge=1, le=LONGEST)
+    min_length: Whole = Field(0, ge=0, le=LONGEST)
+    max_length_ratio: Number | None = Field(None, gt=0, le=50)
+    min_length_ratio: Number = Field(0.0, ge=0, le=10)
+    no_repeat_ngram: Whole = Field(0, ge=0, le=10, description="no run of that many pieces stands twice; 0 allows it")
+    max_repeats: Whole = Field(0, ge=0, le=20, description="how often a unit may stand in a row; 0 allows any number")
+    diversity_groups: Whole = Field(1, ge=1, le=32, description="parts of the beam that avoid each other's pieces")
+    diversity_penalty: Number = Field(0.5, ge=0, le=10)
+    temperature: Number = Field(1.0, ge=1e-6, le=10, description="of samples")
+    top_k: Whole = Field(0, ge=0, le=100_000, description="samples take one of the k likeliest pieces; 0 takes any")
+    top_p: Number = Field(1.0, gt=0, le=1, description="samples take one of the fewest pieces that hold this mass")
+    seed: Whole | None = Field(None, ge=0, lt=2**63, description="the same seed draws the same samples")
     prefix: str = Field("", max_length=500, description="how the translation begins, also in the middle of a word")
     include: tuple[Phrase, ...] = Field((), max_length=10, description="words and phrases that must stand in it")
     glossary: dict[Phrase, Phrase] = Field({}, max_length=1000, description="terms, each with its only translation")

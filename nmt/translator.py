@@ -166,8 +166,7 @@ class Translator:
         """
         self._check(source, target)
         for number, pair in enumerate(pairs):
-            for own, field in zip(pair, ("text", "translation"), strict=True):
-                _check_text(own, field, f"{field} {number}" if len(pairs) > 1 else field)
+            check_pair(pair, f" {number}" if len(pairs) > 1 else "")
         parts = [_paired(text, translation, source, target) for text, translation in pairs]
         sentence_pairs = list(chain(*parts))
         sources = [self.tokenizer.encode_source(own.text, target) for own, _ in sentence_pairs]
@@ -263,6 +262,12 @@ def _common_directions(folders: Sequence[ModelFolder]) -> list[Direction]:
         known = "; ".join(f"{o.path}: {', '.join(map('-'.join, o.description.directions))}" for o in folders)
         raise ModelFolderError(f"the models of the ensemble have no direction in common ({known})")
     return common
+
+
+def check_pair(pair: tuple[str, str], place: str = "") -> None:
+    """Refuse a text and its translation if one of them cannot be read; `place` is which of several they are."""
+    for own, field in zip(pair, ("text", "translation"), strict=True):
+        _check_text(own, field, f"{field}{place}")
 
 
 def _check_text(text: str, field: str, called: str = "") -> None:

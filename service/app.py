@@ -10,6 +10,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 
 from service import errors
+from service.access_log import AccessLog
 from service.connection import Connection
 from service.registry import Registry
 from service.routes import evaluate, health, models, translate
@@ -37,11 +38,13 @@ def create_app(registry: Registry, settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # the framework's own page fetches its scripts from a third-party host
         redoc_url=None,
+        redirect_slashes=False,  # to an address that the client's own Host header says
     )
     app.state.settings, app.state.registry = settings, None
     errors.install(app)
     app.add_middleware(Connection, max_bytes=settings.max_body_bytes, seconds=settings.deadline_seconds)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(AccessLog)
     for router in _ROUTERS:
         app.include_router(router, prefix="/v1", responses=errors.described(router))
         app.include_router(router, include_in_schema=False)

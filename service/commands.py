@@ -1,6 +1,8 @@
 """`nmt serve`."""
 
+import difflib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -16,7 +18,9 @@ from nmt.config import describe
 from nmt.errors import ConfigError
 from service.app import create_app
 from service.registry import Registry
-from service.settings import Settings
+from service.settings import Settings, unknown_variables, variables
+
+_log = logging.getLogger(__name__)
 
 
 def serve(
@@ -34,7 +38,10 @@ def serve(
         raise ConfigError(f"settings (NMT_… variables and options): {describe(error, Settings)}") from error
     except SettingsError as error:  # only `models` is read as JSON before it is checked
         raise ConfigError(f'NMT_MODELS is not valid JSON: {error.__cause__}; wanted: ["FOLDER", …]') from error
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s:     %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for name in unknown_variables(os.environ):
+        near = difflib.get_close_matches(name, variables(), 1)
+        _log.warning("%s in the environment is no setting%s", name, f"; did you mean {near[0]}?" if near else "")
     # Before the server starts, which would say in 30 lines why it cannot.
     listening = _bound(settings.host, settings.port)
     app = create_app(Registry.load(settings), settings)
@@ -43,7 +50,17 @@ def serve(
     typer.echo(f"The page: {where}/   The API: {where}/docs   (ready when {where}/readyz says ok)", err=True)
     # uvicorn finishes the accepted work on SIGTERM, then raises the signal once more: that is the end, and a good one.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=25)).run([listening])
+    config = uvicorn.Config(
+        app,
+        # The other one gives up a request that offers to change the protocol, as Java's client does, and takes its body
+        # for the next request.
+        http="h11",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=25,
+    )
+    uvicorn.Server(config).run([listening])
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -3,6 +3,7 @@
 import asyncio
 from http import HTTPStatus
 
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -10,6 +11,7 @@ from service.engine import SHUTTING_DOWN
 from service.errors import problem
 
 _LESS = "send less text at once"
+_MOST_OF_HEADERS = 16 * 1024
 
 
 class Connection:
@@ -20,32 +22,25 @@ class Connection:
         self._app, self._max_bytes, self._seconds = app, max_bytes, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read the body, whatever its headers promise, then pass it on as one message.
+        """Read the body, then pass it on as one message.
 
-        413 when it grows too large, 408 when it does not come in time, 415 when it is not said to be JSON.
+        431 for headers that are too large, 413 for a body that is, or says that it will be, 408 when it does not come
+        in time, 415 when it is packed or not said to be JSON, 503 when the server ends before it has come.
         """
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body, more = bytearray(), True
         try:
-            async with asyncio.timeout(self._seconds):
-                while more:
-                    message = await receive()
-                    if message["type"] != "http.request":
-                        return
-                    body += message.get("body", b"")
-                    more = message.get("more_body", False)
-                    if len(body) > self._max_bytes:
-                        await _refuse(scope, send, 413, f"the request body is over {self._max_bytes} bytes; {_LESS}")
-                        return
-        except TimeoutError:
-            await _refuse(scope, send, 408, f"the request body did not come within {self._seconds:g} s; {_LESS}")
+            body = await self._read(scope, receive)
+        except _RefusedError as refused:
+            await _refuse(scope, send, *refused.args)
             return
-        if body and not _is_json(scope):
-            await _refuse(scope, send, 415, "the body is not said to be JSON; send Content-Type: application/json")
+        except asyncio.CancelledError:
+            await _refuse(scope, send, HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN)
+            raise
+        if body is None:
             return
-        whole: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+        whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Message:
             return whole.pop() if whole else await receive()
@@ -56,6 +51,33 @@ class Connection:
             await self._watched(scope, replay, receive, send)
         else:
             await self._app(scope, replay, send)
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The body, or None if the client has gone."""
+        headers = Headers(scope=scope)
+        if sum(len(name) + len(value) for name, value in headers.raw) > _MOST_OF_HEADERS:
+            raise _RefusedError(431, f"the headers have over {_MOST_OF_HEADERS} bytes; send fewer or shorter ones")
+        too_large = _RefusedError(413, f"the request body is over {self._max_bytes} bytes; {_LESS}")
+        if int(headers.get("content-length", 0)) > self._max_bytes:
+            raise too_large
+        body, more = bytearray(), True
+        try:
+            async with asyncio.timeout(self._seconds):
+                while more:
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        return None
+                    body += message.get("body", b"")
+                    more = message.get("more_body", False)
+                    if len(body) > self._max_bytes:
+                        raise too_large
+        except TimeoutError:
+            raise _RefusedError(408, f"the request body did not come within {self._seconds:g} s; {_LESS}") from None
+        if body and not _is_json(headers):
+            raise _RefusedError(415, "the body is not said to be JSON; send Content-Type: application/json")
+        if body and (packed := headers.get("content-encoding", "identity")) != "identity":
+            raise _RefusedError(415, f"the body is said to be packed, as {packed!r}; send it as it is")
+        return bytes(body)
 
     async def _watched(self, scope: Scope, replay: Receive, receive: Receive, send: Send) -> None:
         """Cancel the answer when the client goes away before it has it."""
@@ -82,16 +104,20 @@ class Connection:
         except asyncio.CancelledError:
             if not gone:  # the server ends, and has waited for this as long as it may
                 if not begun:
-                    await _refuse(scope, send, 503, SHUTTING_DOWN)
+                    await _refuse(scope, send, HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN)
                 raise
             task.uncancel()
         finally:
             watcher.cancel()
 
 
-def _is_json(scope: Scope) -> bool:
-    given: bytes = dict(scope["headers"]).get(b"content-type", b"").partition(b";")[0].strip().lower()
-    return given == b"application/json" or (given.startswith(b"application/") and given.endswith(b"+json"))
+class _RefusedError(Exception):
+    """A status, and why."""
+
+
+def _is_json(headers: Headers) -> bool:
+    given = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return given == "application/json" or (given.startswith("application/") and given.endswith("+json"))
 
 
 async def _refuse(scope: Scope, send: Send, status: int, detail: str) -> None:

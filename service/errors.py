@@ -54,6 +54,7 @@ _OF_REQUESTS = [
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     *dict.fromkeys(status for status in STATUS.values() if status != HTTPStatus.INTERNAL_SERVER_ERROR),
 ]
 
@@ -81,8 +82,18 @@ def problem(status: int, detail: str, **members: object) -> dict[str, Any]:
 def problem_of(error: NmtError) -> dict[str, Any]:
     """The body for one of our own exceptions."""
     kind = next(kind for kind in type(error).__mro__ if kind in STATUS)
-    members = {"field": error.field} if isinstance(error, InputError) else {}
+    members: dict[str, object] = {}
+    if isinstance(error, InputError):
+        members = _fields({error.field: str(error)})
+    elif isinstance(error, QueueFull):
+        members = {"type": "overloaded"}
     return problem(STATUS[kind], str(error), **members)
+
+
+def _fields(problems: Mapping[str, str]) -> dict[str, object]:
+    """The members that say which fields are wrong: all of them, and the one if it is one."""
+    listed = {"errors": [{"field": field, "problem": message} for field, message in problems.items()]}
+    return listed | ({"field": next(iter(problems))} if len(problems) == 1 else {})
 
 
 def install(app: FastAPI) -> None:
@@ -109,36 +120,60 @@ async def _ours(request: Request, error: Exception) -> JSONResponse:
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     """What pydantic found: which field, what is wrong; never the text itself."""
     assert isinstance(error, RequestValidationError)
-    problems: dict[str, str] = {}
+    all_problems: dict[str, str] = {}
     for found in error.errors():
+        if _is_body(found):
+            return _reply(request, problem(*_body_problem(found)))
         field, message = _describe(found)
-        problems[field] = f"{problems[field]}, or: {message}" if field in problems else message
-    malformed = any(found["type"] == "json_invalid" for found in error.errors())
-    status = HTTPStatus.BAD_REQUEST if malformed else HTTPStatus.UNPROCESSABLE_ENTITY
-    detail = "; ".join(f"{field}: {message}" if field else message for field, message in problems.items())
-    listed = [{"field": field, "problem": message} for field, message in problems.items()]
-    return _reply(request, problem(status, detail, errors=listed))
+        all_problems[field] = f"{all_problems[field]}, or: {message}" if field in all_problems else message
+    # Of a union, the branch that went deeper is the one that was meant.
+    problems = {
+        field: message
+        for field, message in all_problems.items()
+        if not any(other.startswith(f"{field}.") for other in all_problems)
+    }
+    detail = "; ".join(f"{field}: {message}" for field, message in problems.items())
+    return _reply(request, problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, **_fields(problems)))
+
+
+def _is_body(found: Mapping[str, Any]) -> bool:
+    """Whether it is about the body as a whole."""
+    return found["type"] == "json_invalid" or len(found["loc"]) == 1
+
+
+def _body_problem(found: Mapping[str, Any]) -> tuple[HTTPStatus, str]:
+    wanted = 'send an object such as {"text": "…", "target": "en"}'
+    if found["type"] == "json_invalid":
+        reason = f"the body is not valid JSON at character {found['loc'][-1]}: {found['ctx']['error']}"
+        return HTTPStatus.BAD_REQUEST, reason
+    if found["type"] == "missing":
+        return HTTPStatus.BAD_REQUEST, f"there is no body; {wanted}"
+    return HTTPStatus.UNPROCESSABLE_ENTITY, f"the body is no JSON object; {wanted}"
 
 
 def _describe(found: Mapping[str, Any]) -> tuple[str, str]:
     """Field and message of one problem. The names of the types of a union are no part of a field."""
-    if found["type"] == "json_invalid":
-        return "", f"the body is not valid JSON at character {found['loc'][-1]}: {found['ctx']['error']}"
-    if len(found["loc"]) == 1:
-        return "", 'the body is no JSON object; send one such as {"text": "…", "target": "en"}'
     parts = [str(part) for part in found["loc"] if part != "body" and not _UNION_BRANCH.match(str(part))]
-    message = found["msg"].removeprefix("Value error, ")
+    message = found["msg"].removeprefix("Value error, ").replace("valid tuple", "valid list")
     if found["type"] == "extra_forbidden":
-        message = "unknown field; /docs lists those that exist"
+        return ".".join(parts), "unknown field; /docs lists those that exist"
     given = found.get("input")
-    if isinstance(given, int | float | bool) or given is None:
+    if (isinstance(given, int | float | bool) or given is None) and found["type"] != "missing":
         message += f", got {json.dumps(given)}"
     return ".".join(parts), message
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
+    """What the framework found, in words that help more than its own."""
     assert isinstance(error, HTTPException)
-    return _reply(request, problem(error.status_code, str(error.detail)), error.headers)
+    details = {
+        HTTPStatus.BAD_REQUEST: "the body cannot be read as JSON; send UTF-8, and an object that is not nested deep",
+        HTTPStatus.NOT_FOUND: f"there is no {request.url.path}; /docs lists what there is",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.url.path} does not take {request.method}, but "
+        f"{(error.headers or {}).get('Allow', 'another method')}; /docs says what for",
+    }
+    detail = details.get(HTTPStatus(error.status_code), str(error.detail))
+    return _reply(request, problem(error.status_code, detail), error.headers)
 
 
 async def _unforeseen(request: Request, _error: Exception) -> JSONResponse:

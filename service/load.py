@@ -24,13 +24,22 @@ class Load:
 
     @contextmanager
     def carrying(self, work: float) -> Iterator[None]:
-        """While a request is under way. If it fails, nothing is learned of how fast work is done."""
-        ticket = object()
+        """While a request is under way.
+
+        One that runs out of time tells that work is slower than was thought. One that ends early for another reason, as
+        when its client goes away, tells nothing: it counts as much as would have been done in its share of the time.
+        """
+        ticket, began, rate = object(), self._clock(), self._done / self._busy
         self._tick()
         self._pending[ticket] = work
         try:
             yield
             self._done += work
+        except TimeoutError:
+            raise
+        except BaseException:
+            self._done += min(work, rate * (self._clock() - began) / len(self._pending))
+            raise
         finally:
             self._tick()
             del self._pending[ticket]

@@ -4,8 +4,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nmt import TextHypothesis, Translation
 from nmt.alignment import Alignment, Level, Unit
+from nmt.arrays import Floats
 from nmt.scoring.metrics import MetricScore, sentence_scores
 from service.registry import ServedModel
 from service.schemas import (
@@ -64,9 +68,9 @@ def model_name(model: ServedModel) -> ModelName:
 
 def metric_reply(score: MetricScore) -> MetricReply:
     """A metric's score."""
-    reply = MetricReply(score=score.score, signature=score.signature)
-    if score.low is not None:
-        reply.low, reply.high = score.low, score.high
+    reply = MetricReply(score=round(score.score, _DIGITS), signature=score.signature)
+    if score.low is not None and score.high is not None:
+        reply.low, reply.high = round(score.low, _DIGITS), round(score.high, _DIGITS)
     return reply
 
 
@@ -79,7 +83,7 @@ def translation_reply(
         score=round(translation.score, _DIGITS),
         detected_source=translation.detected_source,
         hypotheses=[hypothesis_reply(h, model, wanted) for h in translation.hypotheses],
-        quality=QualityReply.model_validate(translation.hypotheses[0].quality_report(wanted.min_confidence)),
+        quality=_quality(translation.hypotheses[0], wanted),
     )
     if references:
         scores = sentence_scores(translation.text, references)
@@ -90,8 +94,7 @@ def translation_reply(
 def scored_reply(hypothesis: TextHypothesis, model: ServedModel, wanted: Wanted) -> ScoredReply:
     """A translation that the caller brought."""
     own = hypothesis_reply(hypothesis, model, wanted)
-    quality = QualityReply.model_validate(hypothesis.quality_report(wanted.min_confidence))
-    return ScoredReply(**own.model_dump(exclude_unset=True), quality=quality)
+    return ScoredReply(**own.model_dump(exclude_unset=True), quality=_quality(hypothesis, wanted))
 
 
 def hypothesis_reply(hypothesis: TextHypothesis, model: ServedModel, wanted: Wanted) -> HypothesisReply:
@@ -117,12 +120,20 @@ def hypothesis_reply(hypothesis: TextHypothesis, model: ServedModel, wanted: Wan
     return reply
 
 
+def _quality(hypothesis: TextHypothesis, wanted: Wanted) -> QualityReply:
+    reply = QualityReply.model_validate(hypothesis.quality_report(wanted.min_confidence))
+    reply.confidence, reply.coverage = round(reply.confidence, _DIGITS), round(reply.coverage, _DIGITS)
+    for sentence in reply.sentences:
+        sentence.confidence = round(sentence.confidence, _DIGITS)
+    return reply
+
+
 def _units(units: Sequence[Unit]) -> list[UnitReply]:
     return [UnitReply(text=unit.text, start=unit.start, end=unit.end) for unit in units]
 
 
 def _alignment(alignment: Alignment) -> AlignmentReply:
-    weights = alignment.weights.astype(float).round(_DIGITS).tolist()
+    weights = _rounded(alignment.weights).tolist()
     links = [(link.source, link.target) for link in alignment.links]
     return AlignmentReply(
         level=alignment.level,
@@ -132,6 +143,15 @@ def _alignment(alignment: Alignment) -> AlignmentReply:
         links=[LinkReply(source=source, target=target, weight=weights[target][source]) for source, target in links],
         pharaoh=alignment.pharaoh,
     )
+
+
+def _rounded(weights: Floats) -> NDArray[np.float64]:
+    """Weights (T, S) with few digits, whose rows still sum to 1: the largest of each takes what rounding left over."""
+    rounded = weights.astype(np.float64).round(_DIGITS)
+    if rounded.size:
+        largest = np.arange(len(rounded)), rounded.argmax(axis=1)
+        rounded[largest] = (rounded[largest] + 1 - rounded.sum(axis=1)).round(_DIGITS)
+    return rounded
 
 
 def _tokens(hypothesis: TextHypothesis, model: ServedModel, wanted: Wanted) -> list[TokenReply]:

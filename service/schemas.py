@@ -23,8 +23,9 @@ def _unicode(text: str) -> str:
 
 
 String = Annotated[str, AfterValidator(_unicode)]
-Text = Annotated[String, Field(description="any length up to the limit; sentences are split and joined again")]
-Language = Annotated[String, Field(examples=["en"], max_length=20)]
+Text = Annotated[str, Field(description="any length up to the limit; sentences are split and joined again")]
+"""May be a bad one of several, which gets an error of its own; all else must be right for any to be answered."""
+Language = Annotated[str, Field(examples=["en"], max_length=20), AfterValidator(_unicode)]
 AlignmentChoice = Literal["none", "words", "pieces", "both", "characters"]
 Detail = Literal["tokens", "top", "words"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -232,13 +233,14 @@ class Timing(BaseModel):
 
 
 class TranslateReply(BaseModel):
-    """Translations in the order of the texts."""
+    """Translations in the order of the texts; warnings: what was left out because the reply would be too large."""
 
     translations: list[TranslationReply]
     bleu: MetricReply | None = None
     chrf: MetricReply | None = None
     model: ModelName
     timing: Timing
+    warnings: list[str] | None = None
 
 
 class ScoredReply(HypothesisReply):
@@ -247,11 +249,19 @@ class ScoredReply(HypothesisReply):
     quality: QualityReply
 
 
-class ScoreReply(BaseModel):
-    """The given translations, scored and aligned."""
+class BadReply(BaseModel):
+    """For one bad pair of a list: the `error` that is in the way."""
 
-    scores: list[ScoredReply]
+    text: None
+    error: ProblemReply
+
+
+class ScoreReply(BaseModel):
+    """The given translations, scored and aligned; warnings: what was left out because the reply would be too large."""
+
+    scores: list[ScoredReply | BadReply]
     model: ModelName
+    warnings: list[str] | None = None
 
 
 class BucketReply(BaseModel):

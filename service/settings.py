@@ -1,5 +1,6 @@
 """Settings of the service, from environment variables `NMT_…`."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import Field
@@ -7,11 +8,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from nmt.runtime.precision import PrecisionChoice
 
+_PREFIX = "NMT_"
+
 
 class Settings(BaseSettings):
     """Where to listen, what to serve, and how much one request may ask for."""
 
-    model_config = SettingsConfigDict(env_prefix="NMT_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True)
 
     host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(8000, ge=0, le=65535)
@@ -25,3 +28,13 @@ class Settings(BaseSettings):
     max_weights: int = Field(2_000_000, ge=1, description="of all alignments in a reply; each takes about 50 bytes")
     min_confidence: float = Field(0.0, ge=0, le=1, description="with less, a translation gets a warning")
     max_beam_size: int = Field(10, ge=1, le=32)
+
+
+def variables() -> list[str]:
+    """The names of all that the environment can set."""
+    return [f"{_PREFIX}{name.upper()}" for name in Settings.model_fields]
+
+
+def unknown_variables(environment: Iterable[str]) -> list[str]:
+    """Names that look as if they were a setting, and are none: a typing mistake must not go unseen."""
+    return sorted(name for name in environment if name.upper().startswith(_PREFIX) and name.upper() not in variables())

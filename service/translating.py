@@ -10,8 +10,9 @@ from nmt.search.queue import Priority
 from nmt.translation import Job
 from nmt.translator import AUTO, attempted
 from service.engine import Decoded
-from service.limits import check_automata
+from service.limits import check_automata, check_length
 from service.registry import ServedModel
+from service.settings import Settings
 
 Outcome = Translation | InputError
 Result = TypeVar("Result")
@@ -25,6 +26,7 @@ async def translate_texts(
     source: str,
     target: str,
     search: SearchConfig,
+    settings: Settings,
     deadline: float,
     finish: Callable[[list[Outcome], Decoded], Result],
     *,
@@ -37,7 +39,7 @@ async def translate_texts(
     """
     size = sum(map(len, texts)) * search.n_best
     here = quick and size <= _SHORT and source != AUTO and not search.guided
-    plans = await _done(model, lambda: _plan_all(model, texts, source, target, search), deadline, here=here)
+    plans = await _done(model, lambda: _plan_all(model, texts, source, target, search, settings), deadline, here=here)
     jobs = [plan for plan in plans if isinstance(plan, Job)]
     sources = [pieces.ids for job in jobs for pieces in job.sources]
     guides = [guide for job in jobs for guide in job.guides]
@@ -62,12 +64,16 @@ async def _done(model: ServedModel, work: Callable[[], Result], deadline: float,
 
 
 def _plan_all(
-    model: ServedModel, texts: Sequence[str], source: str, target: str, search: SearchConfig
+    model: ServedModel, texts: Sequence[str], source: str, target: str, search: SearchConfig, settings: Settings
 ) -> list[Job | InputError]:
+    def plan(text: str) -> Job:
+        check_length(text, settings)
+        return model.translator.plan(text, source, target, search)
+
     plans, automata = [], set[Automaton]()
     for text in texts:
-        plans.append(attempted(model.translator.plan, text, source, target, search))
-        if isinstance(plan := plans[-1], Job):
-            automata.update(own for guide in plan.guides for own in guide.automata)
+        plans.append(attempted(plan, text))
+        if isinstance(job := plans[-1], Job):
+            automata.update(own for guide in job.guides for own in guide.automata)
         check_automata(automata)
     return plans

@@ -7,12 +7,24 @@ from fastapi import APIRouter
 from nmt import SearchConfig
 from nmt.errors import InputError
 from nmt.scoring import evaluation
+from nmt.translator import attempted, check_pair
 from service.dependencies import RegistryDep, SettingsDep
 from service.engine import Decoded
-from service.limits import allowed_search, check_comparisons, check_pairs, check_size, check_texts, grouped_references
+from service.errors import problem_of
+from service.limits import (
+    allowed_search,
+    check_comparisons,
+    check_length,
+    check_pairs,
+    check_texts,
+    fitting,
+    grouped_references,
+    work_of,
+)
 from service.registry import ServedModel
 from service.replies import Wanted, model_name, scored_reply
-from service.schemas import EvaluateReply, EvaluateRequest, ScoreReply, ScoreRequest
+from service.schemas import BadReply, EvaluateReply, EvaluateRequest, ProblemReply, ScoreReply, ScoreRequest
+from service.settings import Settings
 from service.translating import Outcome, translate_texts
 
 router = APIRouter(tags=["evaluation"])
@@ -34,22 +46,24 @@ async def score(request: ScoreRequest, settings: SettingsDep, registry: Registry
     pairs, wanted = list(zip(texts, translations, strict=True)), Wanted.by(request, settings)
     work = sum(len(text) + len(translation) for text, translation in pairs)
     with model.decoder.admitted(settings.deadline_seconds, work) as deadline:
-        return await model.decoder.score(lambda: _score(request, model, pairs, wanted), deadline)
+        return await model.decoder.score(lambda: _score(request, model, pairs, wanted, settings), deadline)
 
 
 @router.post("/evaluate")
 async def evaluate(request: EvaluateRequest, settings: SettingsDep, registry: RegistryDep) -> EvaluateReply:
     """BLEU, chrF2 and TER with signatures, confidence intervals, and BLEU by sentence length."""
-    references = grouped_references(request.references, len(request.sources))
+    references = grouped_references(request.references, len(request.sources), settings)
     check_texts(request.sources, settings, "sources")
+    for own in request.hypotheses or ():
+        check_length(own, settings, "hypotheses")
     search = allowed_search(request.search, settings)
     if request.hypotheses is not None and len(request.hypotheses) != len(request.sources):
         count, wanted = len(request.hypotheses), len(request.sources)
         raise InputError(f"hypotheses has {count} entries for {wanted} sources; one each is wanted", "hypotheses")
     model = registry.find(request.model, request.source, request.target)
-    work = 0 if request.hypotheses else sum(map(len, request.sources)) * search.width
+    work = 0 if request.hypotheses else work_of(request.sources, search, settings)
     with model.decoder.admitted(settings.deadline_seconds, work) as deadline:
-        hypotheses = request.hypotheses or await _translate_all(request, search, model, deadline)
+        hypotheses = request.hypotheses or await _translate_all(request, search, settings, model, deadline)
         check_comparisons(hypotheses, references)
         result = await model.decoder.score(
             lambda: evaluation.evaluate(request.sources, hypotheses, references), deadline
@@ -58,7 +72,7 @@ async def evaluate(request: EvaluateRequest, settings: SettingsDep, registry: Re
 
 
 async def _translate_all(
-    request: EvaluateRequest, search: SearchConfig, model: ServedModel, deadline: float
+    request: EvaluateRequest, search: SearchConfig, settings: Settings, model: ServedModel, deadline: float
 ) -> list[str]:
     def texts(outcomes: list[Outcome], _: Decoded) -> list[str]:
         return [_text(outcome, number) for number, outcome in enumerate(outcomes)]
@@ -69,6 +83,7 @@ async def _translate_all(
         request.source,
         request.target,
         search,
+        settings,
         deadline,
         texts,
         priority="bulk",
@@ -79,12 +94,33 @@ async def _translate_all(
 def _text(outcome: Outcome, number: int) -> str:
     """What cannot be translated makes no score: it would be that of the mistake in the request."""
     if isinstance(outcome, InputError):
-        raise InputError(f"sources {number}: {outcome}", "sources") from outcome
+        raise type(outcome)(f"sources {number}: {outcome}", "sources") from outcome
     return outcome.text
 
 
-def _score(request: ScoreRequest, model: ServedModel, pairs: list[tuple[str, str]], wanted: Wanted) -> ScoreReply:
-    check_pairs(pairs, model.translator.tokenizer, request.target, wanted.max_weights)
-    scored = model.translator.score(pairs, request.target, request.source)
-    check_size(scored, wanted)
-    return ScoreReply(scores=[scored_reply(own, model, wanted) for own in scored], model=model_name(model))
+def _score(
+    request: ScoreRequest, model: ServedModel, pairs: list[tuple[str, str]], wanted: Wanted, settings: Settings
+) -> ScoreReply:
+    """A bad pair becomes its error, as a bad text in `translate` does."""
+
+    def check(pair: tuple[str, str]) -> None:
+        for own, field in zip(pair, ("text", "translation"), strict=True):
+            check_length(own, settings, field)
+        check_pair(pair)
+
+    errors = [attempted(check, pair) for pair in pairs]
+    good = [pair for pair, error in zip(pairs, errors, strict=True) if error is None]
+    if not good and len(errors) == 1 and errors[0]:
+        raise errors[0]
+    check_pairs(good, model.translator.tokenizer, request.target, wanted.max_weights)
+    found = model.translator.score(good, request.target, request.source)
+    wanted, left_out = fitting(found, wanted)
+    scored = (scored_reply(own, model, wanted) for own in found)
+    scores = [
+        next(scored) if error is None else BadReply(text=None, error=ProblemReply(**problem_of(error)))
+        for error in errors
+    ]
+    reply = ScoreReply(scores=scores, model=model_name(model))
+    if left_out:
+        reply.warnings = [left_out]
+    return reply

@@ -11,7 +11,7 @@ from nmt.scoring.metrics import corpus_scores
 from service.dependencies import RegistryDep, SettingsDep
 from service.engine import Decoded
 from service.errors import problem_of
-from service.limits import allowed_search, check_size, check_texts, grouped_references
+from service.limits import allowed_search, check_texts, fitting, grouped_references, work_of
 from service.registry import ServedModel
 from service.replies import Wanted, metric_reply, model_name, translation_reply
 from service.schemas import ProblemReply, Timing, TranslateReply, TranslateRequest, TranslationReply
@@ -29,17 +29,19 @@ async def translate(request: TranslateRequest, settings: SettingsDep, registry: 
     texts = [request.text] if isinstance(request.text, str) else request.text
     check_texts(texts, settings)
     search = allowed_search(request.search, settings)
-    references = None if request.references is None else grouped_references(request.references, len(texts))
+    references = None
+    if request.references is not None:
+        references = grouped_references(request.references, len(texts), settings)
     model = registry.find(request.model, request.source, request.target)
     finish = partial(_reply, Wanted.by(request, settings), model, references)
-    work = sum(map(len, texts)) * search.width
-    with model.decoder.admitted(settings.deadline_seconds, work) as deadline:
+    with model.decoder.admitted(settings.deadline_seconds, work_of(texts, search, settings)) as deadline:
         return await translate_texts(
             model,
             texts,
             request.source,
             request.target,
             search,
+            settings,
             deadline,
             finish,
             priority=request.priority,
@@ -54,10 +56,9 @@ def _reply(
     outcomes: Sequence[Outcome],
     decoded: Decoded,
 ) -> TranslateReply:
-    if isinstance(outcomes[0], InputError) and len(outcomes) == 1:
-        raise outcomes[0]
+    _raise_what_all_share(outcomes)
     found = [hypothesis for each in outcomes if isinstance(each, Translation) for hypothesis in each.hypotheses]
-    check_size(found, wanted)
+    wanted, left_out = fitting(found, wanted)
     own: list[list[str] | None] = list(references) if references else [None] * len(outcomes)
     translations = [
         _bad(outcome) if isinstance(outcome, InputError) else translation_reply(outcome, model, wanted, refs)
@@ -70,12 +71,21 @@ def _reply(
             queue_ms=round(1000 * decoded.queue_seconds, 2), decode_ms=round(1000 * decoded.decode_seconds, 2)
         ),
     )
+    if left_out:
+        reply.warnings = [left_out]
     pairs = zip(outcomes, own, strict=True)
     scored = [(each.text, refs) for each, refs in pairs if refs and isinstance(each, Translation)]
     if scored:
         scores = corpus_scores([text for text, _ in scored], [refs for _, refs in scored], metrics=("bleu", "chrf"))
         reply.bleu, reply.chrf = metric_reply(scores["bleu"]), metric_reply(scores["chrf"])
     return reply
+
+
+def _raise_what_all_share(outcomes: Sequence[Outcome]) -> None:
+    """What is wrong with the one text there is, or with a search that no text can be translated by."""
+    errors = [outcome for outcome in outcomes if isinstance(outcome, InputError)]
+    if len(errors) == len(outcomes) and (len(errors) == 1 or all(own.field.startswith("search") for own in errors)):
+        raise errors[0]
 
 
 def _bad(error: InputError) -> TranslationReply:

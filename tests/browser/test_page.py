@@ -405,3 +405,22 @@ def test_page_keeps_to_itself(browser: Browser, service_url: str) -> None:
 def forbid_everything_foreign(route: Route) -> None:
     reply = route.fetch()
     route.fulfill(response=reply, headers={**reply.headers, "content-security-policy": "default-src 'self'"})
+
+
+def test_a_translation_whose_alignment_was_left_out_is_shown(page: Page) -> None:
+    """As that of a very long text is; the page says why it has no words to light."""
+
+    def without_alignment(route: Route) -> None:
+        reply = route.fetch()
+        body = reply.json()
+        for hypothesis in body["translations"][0]["hypotheses"]:
+            del hypothesis["alignment"]
+        route.fulfill(response=reply, json=body)
+
+    page.route("**/v1/translate", without_alignment)
+    source_box(page).fill(GERMAN)
+
+    expect(translation(page)).to_have_text(ANY_TEXT)
+    expect(page.locator("#facts")).to_contain_text("too long to show which words came from which")
+    expect(page.locator("#insight")).to_be_hidden()
+    expect(page.locator("#problem")).to_be_empty()

@@ -89,6 +89,46 @@ def test_whoever_else_cancels_is_heard_and_the_client_told(begun: bool) -> None:
     assert begun or (b"retry-after", b"1") in sent[0]["headers"]
 
 
+def test_a_server_that_ends_tells_whoever_is_still_sending() -> None:
+    """503, before it goes."""
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(Connection(answer, max_bytes=8, seconds=5)(SCOPE, receive, send))
+    assert sent[0]["status"] == 503
+
+
+@pytest.mark.parametrize(
+    ("header", "status", "detail"),
+    [
+        ((b"content-length", b"9"), 413, b"the request body is over 8 bytes"),
+        ((b"x", b"y" * 16384), 431, b"the headers have over 16384 bytes"),
+    ],
+)
+def test_what_the_headers_say_is_too_much_is_not_waited_for(
+    header: tuple[bytes, bytes], status: int, detail: bytes
+) -> None:
+    """It is refused before a byte of the body has come."""
+    sent = run(answer, headers=[*JSON, header])
+
+    assert sent[0]["status"] == status
+    assert detail in sent[1]["body"]
+
+
+def test_a_packed_body_is_refused() -> None:
+    """With what is wanted; the app would say that it is no JSON."""
+    sent = run(answer, BODY, headers=[*JSON, (b"content-encoding", b"gzip")])
+
+    assert sent[0]["status"] == 415
+    assert b"said to be packed, as 'gzip'; send it as it is" in sent[1]["body"]
+
+
 def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     """408, and the connection ends."""
     sent = run(answer, {"type": "http.request", "body": b"a", "more_body": True}, seconds=0.01)

@@ -49,8 +49,24 @@ def test_requests_that_take_turns_are_in_each_others_way_for_as_much_as_they_ask
     assert len(load) == 0
 
 
-def test_what_fails_tells_nothing_of_the_speed() -> None:
-    """Work that its deadline ended was not done, but took its time."""
+@pytest.mark.parametrize("others", [0, 3])
+def test_what_its_client_leaves_tells_nothing_of_the_speed(others: int) -> None:
+    """However much it had asked for, and however many were under way: who asks next is not refused for it."""
+    load, clock = worked(100)
+    before = load.seconds(100)
+    for _ in range(20):
+        with ExitStack() as open_requests:
+            for _ in range(others):
+                open_requests.enter_context(load.carrying(100))
+            with suppress(ConnectionError), load.carrying(1e9):
+                clock.now += others + 1
+                raise ConnectionError
+
+    assert load.seconds(100) == pytest.approx(before, rel=0.1)
+
+
+def test_what_its_deadline_ends_tells_that_work_is_slow() -> None:
+    """It was not done, but took its time."""
     load, clock = worked(100)
     before = load.seconds(100)
     with suppress(TimeoutError), load.carrying(1e9):

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -23,9 +24,12 @@ from service.app import create_app
 from service.engine import Decoder
 from service.errors import STATUS, problem_of
 from service.registry import Registry
+from service.replies import _rounded
 from service.schemas import ProblemReply
 from service.security import HEADERS
 from service.settings import Settings
+
+JSON = {"content-type": "application/json"}
 
 
 def app_of(settings: Settings) -> FastAPI:
@@ -143,16 +147,20 @@ def test_alignment_can_be_chosen(client: TestClient, choice: str, words: str | N
 
 
 @pytest.mark.parametrize("path", ["/translate", "/score"])
-def test_alignments_too_large_for_a_reply_are_refused(client: TestClient, path: str) -> None:
-    """Of a translation and of one that is brought; the same without alignment is answered."""
-    body = {"text": "Der Hund. " * 10, "source": "de", "target": "en"}
-    body |= {"translation": "the dog. " * 10} if path == "/score" else {}
-    problem = client.post(path, json={**body, "alignment": "characters"}).json()
+@pytest.mark.parametrize("search", [{}, {"n_best": 3}])
+def test_alignments_too_large_for_a_reply_are_left_out(client: TestClient, path: str, search: dict[str, int]) -> None:
+    """And the reply says so: the translation itself is not lost, however many of it there are."""
+    own = {"search": {"max_length": 12, **search}} if path == "/translate" else {"translation": "the dog. " * 10}
+    body = {"text": "Der Hund. " * 10, "source": "de", "target": "en", "alignment": "characters", **own}
+    reply = client.post(path, json=body).json()
+    found = reply["translations"][0]["hypotheses"] if path == "/translate" else reply["scores"]
 
-    assert (problem["status"], problem["field"]) == (413, "alignment")
-    assert "weights, and a reply can have 5000; send less text at once, or ask for fewer" in problem["detail"]
-    assert path == "/translate" or f"the size of {10 * 8 * 10 * 7} weights" in problem["detail"]
-    assert client.post(path, json={**body, "alignment": "none"}).status_code == 200
+    assert all(hypothesis["text"] and "alignment" not in hypothesis for hypothesis in found)
+    assert re.search(
+        r"left out: .* the size of \d+ weights, and a reply can have 5000; send less", reply["warnings"][0]
+    )
+    assert path == "/translate" or f"the size of {10 * 8 * 10 * 7} weights" in reply["warnings"][0]
+    assert "warnings" not in client.post(path, json={**body, "alignment": "none"}).json()
 
 
 def test_guides_too_many_for_the_memory_are_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,14 +180,15 @@ def test_guides_too_many_for_the_memory_are_refused(client: TestClient, monkeypa
     assert "takes too much memory; send fewer texts" in different.json()["detail"]
 
 
-def test_alternatives_too_many_for_a_reply_are_refused(client: TestClient) -> None:
-    """Each counts as ten weights."""
+def test_alternatives_too_many_for_a_reply_are_left_out(client: TestClient) -> None:
+    """Each counts as ten weights; the tokens themselves stay."""
     body = {"text": "Der Hund.", "source": "de", "target": "en", "details": ["top"], "alternatives": 50}
     search = {"n_best": 5, "min_length": 11, "max_length": 12}
-    problem = client.post("/translate", json={**body, "search": search}).json()
+    body["details"] = ["tokens", "top"]
+    reply = client.post("/translate", json={**body, "search": search}).json()
 
-    assert problem["status"] == 413
-    assert "alignments and alternatives would have the size of" in problem["detail"]
+    assert "alignments and alternatives were left out" in reply["warnings"][0]
+    assert all("top" not in token for token in reply["translations"][0]["hypotheses"][0]["tokens"])
 
 
 def test_words_and_sentences_have_a_confidence(client: TestClient) -> None:
@@ -248,12 +257,24 @@ def test_references_give_bleu_and_chrf(client: TestClient) -> None:
     assert "nrefs:2" in body["bleu"]["signature"]
 
 
-def test_a_bad_text_does_not_cost_its_neighbours_their_answer(client: TestClient) -> None:
-    """The empty text gets an error of its own."""
-    translations = ask(client, text=["Der Hund.", "  ", "Tom."])["translations"]
+@pytest.mark.parametrize(
+    ("bad", "status", "detail"),
+    [
+        ("  ", 422, "text is empty"),
+        ("a" * 301, 413, "text has 301 characters"),
+        ("a\ud800", 422, "text has half a surrogate pair"),
+    ],
+)
+def test_a_bad_text_does_not_cost_its_neighbours_their_answer(
+    client: TestClient, bad: str, status: int, detail: str
+) -> None:
+    """It gets an error of its own."""
+    body = {"text": ["Der Hund.", bad, "Tom."], "search": {"max_length": 12}, "source": "de", "target": "en"}
+    translations = client.post("/translate", content=json.dumps(body), headers=JSON).json()["translations"]
 
     assert [t["text"] is None for t in translations] == [False, True, False]
-    assert translations[1]["error"]["detail"].startswith("text is empty")
+    assert translations[1]["error"]["status"] == status
+    assert translations[1]["error"]["detail"].startswith(detail)
     assert translations[2]["text"] == ask(client, text="Tom.")["translations"][0]["text"]
 
 
@@ -295,14 +316,40 @@ def test_a_bad_text_costs_the_scores_of_the_others_nothing(client: TestClient) -
     assert "bleu" not in ask(client, text=["", " "], references=["a", "b"])
 
 
-@pytest.mark.parametrize("fields", [{"text": ["a", "b"], "translation": ["a", " "]}, {"sources": ["a", " "]}])
-def test_the_number_of_a_bad_text_is_said(client: TestClient, fields: dict[str, Any]) -> None:
+def test_the_number_of_a_bad_source_is_said(client: TestClient) -> None:
     """By the name of the field that it has in the request."""
-    path = "/score" if "text" in fields else "/evaluate"
-    more = {} if "text" in fields else {"references": ["a", "b"]}
-    detail = client.post(path, json={**fields, **more, "source": "de", "target": "en"}).json()["detail"]
+    body = {"sources": ["a", " "], "references": ["a", "b"], "source": "de", "target": "en"}
 
-    assert re.match(r"(translation 1 is|sources 1: text is) empty; send", detail)
+    assert client.post("/evaluate", json=body).json()["detail"].startswith("sources 1: text is empty; send")
+
+
+def test_a_search_that_no_text_can_be_translated_by_is_the_requests_mistake(client: TestClient) -> None:
+    """However many texts there are."""
+    search = {"glossary": {"": "x"}}
+    for text in ("Hund", ["Hund", "Tom"]):
+        body = {"text": text, "source": "de", "target": "en", "search": search}
+        response = client.post("/translate", json=body)
+        assert (response.status_code, response.json()["field"]) == (422, "search.glossary")
+
+
+def test_the_field_that_is_wrong_stands_alone_and_in_the_list(client: TestClient) -> None:
+    """Whoever found it: the schema, or a limit of the service."""
+    for size in (11, 33):
+        body = {"text": "Hund", "source": "de", "target": "en", "search": {"beam_size": size}}
+        problem = client.post("/translate", json=body).json()
+        assert problem["field"] == "search.beam_size"
+        assert [own["field"] for own in problem["errors"]] == ["search.beam_size"]
+
+
+@pytest.mark.parametrize("count", [1, 70, 1000])
+def test_rows_of_weights_sum_to_one(count: int) -> None:
+    """Also where many of them are so small that they are rounded away."""
+    weights = np.random.default_rng(count).dirichlet(np.full(count, 0.05), 40).astype(np.float32)
+    rounded = _rounded(weights)
+
+    assert np.allclose(rounded.sum(axis=1), 1, atol=1e-9)
+    assert (rounded == rounded.round(4)).all()
+    assert np.abs(rounded - weights).max() < 0.02
 
 
 def test_the_description_knows_the_errors_that_are_sent(client: TestClient) -> None:
@@ -329,7 +376,9 @@ BAD = [
     ({"text": ""}, 422, "text is empty; send at least one character"),
     ({"text": []}, 422, "text is an empty list"),
     ({"text": 5}, 422, "text: Input should be a valid string, got 5"),
-    ({"text": "\ud800"}, 422, "text: half a surrogate pair is no valid Unicode"),
+    ({"text": "\ud800"}, 422, "text has half a surrogate pair at 0; send valid Unicode"),
+    ({"text": ["a", 1]}, 422, "text.1: Input should be a valid string, got 1"),
+    ({"source": "x" * 21}, 422, "source: String should have at most 20 characters"),
     ({"target": "xx"}, 404, "no translation into 'xx'; this model has en to de, de to en"),
     ({"source": "xx"}, 404, "no translation from 'xx' to 'en'; this model has"),
     ({"model": "nobody"}, 404, "there is no model 'nobody'; this service has tiny"),
@@ -341,9 +390,16 @@ BAD = [
     ({"search": {"n_best": 6}}, 422, "n_best is 6, but beam search keeps 5"),
     ({"search": {"n_best": 11, "method": "sample"}}, 422, "search.n_best is 11; choose 1 to 10"),
     ({"search": {"min_length": 9, "max_length": 8}}, 422, "min_length is 9, above max_length, which is 8"),
+    ({"search": {"n_best": 11, "beam_size": 11}}, 422, "search.beam_size is 11; choose 1 to 10"),
+    ({"search": {"beam_size": "5"}}, 422, "search.beam_size: Input should be a valid integer"),
+    ({"search": {"beam_size": True}}, 422, "search.beam_size: Input should be a valid integer, got true"),
+    ({"search": {"length_penalty": "1"}}, 422, "search.length_penalty: Input should be a valid number"),
+    ({"search": {"include": "dog"}}, 422, "search.include: Input should be a valid list"),
     ({"search": {"beams": 3}}, 422, "search.beams: unknown field; /docs lists those that exist"),
     ({"references": ["a", "b"]}, 422, "references has 2 entries for 1 texts; one each is wanted; several references"),
     ({"references": [[]]}, 422, "references 0 is an empty list"),
+    ({"references": [["a"] * 51]}, 413, "references 0 has 51 entries; send at most 50 of one text"),
+    ({"references": ["a" * 301]}, 413, "references has 301 characters; at most 300 are allowed"),
     ({"alignment": "letters"}, 422, "alignment: Input should be 'none', 'words', 'pieces', 'both' or 'characters'"),
 ]
 
@@ -363,12 +419,22 @@ def test_bad_requests_are_explained(client: TestClient, fields: dict[str, Any], 
     assert problem["instance"] == "/translate"
 
 
-@pytest.mark.parametrize(("content", "status"), [(b"{bad", 400), (b"", 422), (b"[1]", 422), (b"\xff", 400)])
-def test_a_body_that_is_no_json_object_is_refused(client: TestClient, content: bytes, status: int) -> None:
+@pytest.mark.parametrize(
+    ("content", "status", "detail"),
+    [
+        (b"{bad", 400, "the body is not valid JSON at character 1"),
+        (b"", 400, "there is no body; send an object such as"),
+        (b"[1]", 422, "the body is no JSON object; send an object such as"),
+        (b"\xff", 400, "the body cannot be read as JSON; send UTF-8"),
+        (b"[" * 2000, 400, "the body "),
+    ],
+)
+def test_a_body_that_is_no_json_object_is_refused(client: TestClient, content: bytes, status: int, detail: str) -> None:
     """With 400 for what is no JSON, 422 for what is none of ours."""
     response = client.post("/translate", content=content, headers={"content-type": "application/json"})
 
     assert response.status_code == status
+    assert response.json()["detail"].startswith(detail)
     assert response.headers["content-type"] == "application/problem+json"
 
 
@@ -432,11 +498,12 @@ def test_evaluate_scores_no_mistakes(client: TestClient) -> None:
     for changes, status, detail in (
         ({"search": {"include": ["dog"], "exclude": ["dog"]}}, 422, "'dog'"),
         (
-            {"references": ["a " * 900], "hypotheses": ["b " * 900]},
+            {"references": [["a " * 150] * 10], "hypotheses": ["b " * 150]},
             413,
-            "would be 810000 times a word with a word, and",
+            "would be 225000 times a word with a word, and",
         ),
-        ({"sources": ["a" * 301]}, 413, "sources has 301 characters"),
+        ({"sources": ["a" * 301]}, 413, "sources 0: text has 301 characters"),
+        ({"hypotheses": ["a" * 301]}, 413, "hypotheses has 301 characters"),
     ):
         problem = client.post("/evaluate", json={**body, **changes}).json()
         assert problem["status"] == status
@@ -473,6 +540,21 @@ def test_score_refuses_what_is_no_sentence(client: TestClient) -> None:
 
     assert problem["status"] == 413
     assert "pairs of pieces, and a request can have 5000; send single sentences" in problem["detail"]
+
+
+@pytest.mark.parametrize("bad", ["", "\ud800", "a" * 301])
+def test_a_bad_pair_does_not_cost_its_neighbours_their_score(client: TestClient, bad: str) -> None:
+    """Whichever side of it is bad; alone, it is the request's mistake."""
+    body = {"text": ["Der Hund.", bad, "Tom."], "translation": ["the dog", "x", bad]}
+    languages = {"source": "de", "target": "en"}
+    reply = client.post("/score", content=json.dumps({**body, **languages}), headers=JSON).json()
+    first, second, third = reply["scores"]
+    alone = {"text": "Der Hund.", "translation": "the dog", **languages}
+
+    assert [first] == client.post("/score", json=alone).json()["scores"]
+    assert (second["text"], second["error"]["field"], third["error"]["field"]) == (None, "text", "translation")
+    response = client.post("/score", content=json.dumps({**alone, "text": bad}), headers=JSON)
+    assert response.status_code == second["error"]["status"]
 
 
 def test_score_wants_as_many_translations_as_texts(client: TestClient) -> None:

@@ -22,10 +22,12 @@ export async function fetchLanguages() {
 
 const LONG_TEXT = 1500; // characters, from which on a reply would not hold the attention of five translations
 
+const UNALIGNED = { source: [], target: [], weights: [], links: [] };
+
 /** The five best translations of one text, or the best of a long one, each with its attention between words. */
-export function translate({ text, source, target }, signal) {
+export async function translate({ text, source, target }, signal) {
   const n_best = text.length > LONG_TEXT ? 1 : 5;
-  return ask("v1/translate", {
+  const reply = await ask("v1/translate", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({
@@ -33,4 +35,8 @@ export function translate({ text, source, target }, signal) {
     }),
     signal,
   });
+  for (const hypothesis of reply.translations[0].hypotheses) {
+    hypothesis.alignment ??= UNALIGNED; // left out where it would make the reply too large
+  }
+  return reply;
 }

@@ -74,7 +74,8 @@ async function start() {
 
 function showAnswer(newAnswer) {
   answer = newAnswer;
-  $("copy").hidden = $("insight").hidden = !answer;
+  $("copy").hidden = !answer;
+  $("insight").hidden = !answer?.hypotheses[0].alignment.target.length;
   $("model").textContent = answer ? `Model ${answer.model.name}, version ${answer.model.version}` : "";
   languages.showDetected(answer?.detected_source);
   if (!answer) {
@@ -153,6 +154,7 @@ function renderFacts(isBest) {
     if (quality.coverage < 0.8) facts.unshift("parts may be missing");
     if (quality.repetition) facts.unshift("repeats itself");
   }
+  if ($("insight").hidden) facts.push("too long to show which words came from which");
   $("facts").replaceChildren(...(isBest ? [confidenceBadge(quality.confidence)] : []), facts.join(" · "));
 }
 
