@@ -57,6 +57,7 @@ def serve(
         http="h11",
         ws="none",
         log_config=None,
+        log_level="error",  # it would warn of each such offer, and advise to install something
         access_log=False,
         timeout_graceful_shutdown=25,
     )
