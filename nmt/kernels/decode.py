@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.arrays import Floats, Integers
+from nmt.arrays import Flags, Floats, Integers
 from nmt.config import Wiring
 from nmt.kernels import structs
 from nmt.kernels.builds import Precision, native
@@ -234,21 +234,26 @@ class States(NamedTuple):
 
 
 def decode_step(
-    network: Network, pieces: Integers, memory: Memory, states: States, rows: Integers
-) -> tuple[Floats, Floats, States]:
-    """One piece (B, K) for each row, which goes on from the states at `rows` (B, K).
+    network: Network, pieces: Integers, live: Flags, memory: Memory, states: States, rows: Integers
+) -> tuple[Floats, Floats, States, Integers]:
+    """One piece (B, K) for each of the rows that are live (B, K), which goes on from the states at `rows` (B, K).
 
-    Returns the log-probabilities (B, K, V) of the next pieces, the weights (B, K, S), and the states of B · K rows.
+    Returns the log-probabilities (B, K, V) of the next pieces and the weights (B, K, S), both 0 for the other rows,
+    which cost nothing else; the states of the live rows, N; and which of these belongs to each row (B, K).
     """
-    (batch, count), places = pieces.shape, memory.bias.shape[1]
-    hidden, cell = np.empty((2, network.depth, batch * count, network.hidden_size), np.float32)
-    after = States(hidden, cell, np.empty((batch * count, network.embedding_size), np.float32))
+    (batch, count), length = pieces.shape, memory.bias.shape[1]
+    at = np.flatnonzero(live)
+    hidden, cell = np.empty((2, network.depth, len(at), network.hidden_size), np.float32)
+    after = States(hidden, cell, np.empty((len(at), network.embedding_size), np.float32))
     log_probs = np.empty((batch, count, network.vocabulary), np.float32)
-    weights = np.empty((batch, count, places), np.float32)
-    source = structs.Memory(batch, places, *_addresses(*memory))
-    arrays = (_dense(pieces, np.int64), _dense(rows, np.int64), *states, *after, weights, log_probs)
-    native().decode_step(byref(network.struct), byref(source), count, len(states.feed), *_addresses(*arrays))
-    return log_probs, weights, after
+    weights = np.empty((batch, count, length), np.float32)
+    source = structs.Memory(batch, length, *_addresses(*memory))
+    arrays = (at, _dense(pieces[live], np.int64), _dense(rows[live], np.int64), *states, *after, weights, log_probs)
+    sizes = count, len(at), len(states.feed)
+    native().decode_step(byref(network.struct), byref(source), *sizes, *_addresses(*arrays))
+    places = np.zeros(pieces.shape, np.int64)
+    places[live] = np.arange(len(at))
+    return log_probs, weights, after, places
 
 
 def best_extensions(log_probs: Floats, totals: Floats) -> tuple[Floats, Integers]:

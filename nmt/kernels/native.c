@@ -393,13 +393,19 @@ typedef struct {
     const float *values, *keys, *bias;
 } Memory;
 
-/* queries (B, K, A) → context (B, K, M), weights (B, K, S), the mean over the heads. */
-static void attend(const Attention *a, const Memory *m, int64_t rows, const float *queries, float *context,
+/* The N rows of a step that are alive, and where each stands among the B · K of all sentences, in ascending order. */
+typedef struct {
+    int64_t n, k;
+    const int64_t *places;
+} Live;
+
+/* queries (N, A) → context (N, M), and, where the rows stand, weights (B, K, S), the mean over the heads. */
+static void attend(const Attention *a, const Memory *m, Live live, const float *queries, float *context,
                    float *weights) {
     int64_t own = a->size / a->heads, mixed = a->memory / a->heads, places = m->places;
     float *scores = scratch(SCORES, (places + W) * sizeof(float));
-    for (int64_t row = 0; row < m->batch * rows; row++) {
-        int64_t first = row / rows * places;
+    for (int64_t row = 0; row < live.n; row++) {
+        int64_t first = live.places[row] / live.k * places;
         for (int64_t h = 0; h < a->heads; h++) {
             const float *query = queries + row * a->size + h * own, *keys = m->keys + first * a->size + h * own;
             for (int64_t s = 0; s < places; s++) {
@@ -416,7 +422,7 @@ static void attend(const Attention *a, const Memory *m, int64_t rows, const floa
                 store_part(context + row * a->memory + h * mixed + i, total, mixed - i);
             }
             for (int64_t s = 0; s < places; s++) {
-                float *weight = weights + row * places + s;
+                float *weight = weights + live.places[row] * places + s;
                 *weight = (h ? *weight : 0) + scores[s] / a->heads;
             }
         }
@@ -425,22 +431,20 @@ static void attend(const Attention *a, const Memory *m, int64_t rows, const floa
 
 /* ---- the ends of a step ------------------------------------------------------------------------------------------ */
 
-/* logits (N, V) become log-probabilities. */
-static void log_softmax(int64_t n, int64_t count, float *logits) {
+/* logits (V) → log-probabilities (V), there or elsewhere. */
+static void log_softmax(int64_t count, const float *logits, float *log_probs) {
     int64_t whole = count / W * W;
-    for (float *row = logits; row < logits + n * count; row += count) {
-        VF most = all(-INFINITY), total = all(0);
-        for (int64_t i = 0; i < whole; i += W) most = larger(most, load(row + i));
-        most = larger(most, load_part(row + whole, count - whole, -INFINITY));
-        float largest = -INFINITY;
-        for (int i = 0; i < W; i++) largest = most[i] > largest ? most[i] : largest;
-        for (int64_t i = 0; i < whole; i += W) total += exponential(load(row + i) - largest);
-        double all_of_them = sum(total);
-        for (int64_t i = whole; i < count; i++) all_of_them += expf(row[i] - largest);
-        float normalizer = largest + (float)log(all_of_them);
-        for (int64_t i = 0; i < whole; i += W) store(row + i, load(row + i) - normalizer);
-        for (int64_t i = whole; i < count; i++) row[i] -= normalizer;
-    }
+    VF most = all(-INFINITY), total = all(0);
+    for (int64_t i = 0; i < whole; i += W) most = larger(most, load(logits + i));
+    most = larger(most, load_part(logits + whole, count - whole, -INFINITY));
+    float largest = -INFINITY;
+    for (int i = 0; i < W; i++) largest = most[i] > largest ? most[i] : largest;
+    for (int64_t i = 0; i < whole; i += W) total += exponential(load(logits + i) - largest);
+    double all_of_them = sum(total);
+    for (int64_t i = whole; i < count; i++) all_of_them += expf(logits[i] - largest);
+    float normalizer = largest + (float)log(all_of_them);
+    for (int64_t i = 0; i < whole; i += W) store(log_probs + i, load(logits + i) - normalizer);
+    for (int64_t i = whole; i < count; i++) log_probs[i] = logits[i] - normalizer;
 }
 
 /* ---- a whole step ------------------------------------------------------------------------------------------------- */
@@ -461,17 +465,16 @@ typedef struct {
     const Weights *readout, *output;
 } Network;
 
-static void look(const Network *net, const Memory *memory, int64_t rows, const float *outputs, float *context,
+static void look(const Network *net, const Memory *memory, Live live, const float *outputs, float *context,
                  float *weights) {
     const float *queries = outputs;
     if (net->query) {
-        int64_t n = memory->batch * rows;
-        float *projected = scratch(QUERIES, n * net->query->outputs * sizeof(float));
+        float *projected = scratch(QUERIES, live.n * net->query->outputs * sizeof(float));
         Part part = {outputs, 0, net->size};
-        affine(n, net->query, &part, 1, net->attention.score == ADDITIVE ? EXPONENTIAL : PLAIN, projected);
+        affine(live.n, net->query, &part, 1, net->attention.score == ADDITIVE ? EXPONENTIAL : PLAIN, projected);
         queries = projected;
     }
-    attend(&net->attention, memory, rows, queries, context, weights);
+    attend(&net->attention, memory, live, queries, context, weights);
 }
 
 /* What leaves a layer: its hidden states, above the first with the shortcut, normalized. */
@@ -486,12 +489,28 @@ static const float *leave(const Network *net, int64_t depth, int64_t n, const fl
     return outputs;
 }
 
-/* One piece for each of B · K rows. States (L, N', …): row n goes on from rows[n]. See nmt.model.decoder.Decoder.step. */
-int decode_step(const Network *net, const Memory *memory, int64_t k, int64_t held, const int64_t *pieces,
-                const int64_t *rows, const float *hidden, const float *cell, const float *feed, float *next_hidden,
-                float *next_cell, float *next_feed, float *weights, float *log_probs) {
+/* log_probs (B · K, V), of which the first N have the logits of the rows that are alive: each goes to its place, from the
+   last one on, so that none is overwritten before it has gone; the others, and their weights (B · K, S), become 0. */
+static void spread(Live live, const Memory *memory, int64_t count, float *log_probs, float *weights) {
+    int64_t row = live.n - 1;
+    for (int64_t place = memory->batch * live.k - 1; place >= 0; place--) {
+        if (row >= 0 && live.places[row] == place) {
+            log_softmax(count, log_probs + row-- * count, log_probs + place * count);
+        } else {
+            memset(log_probs + place * count, 0, count * sizeof(float));
+            memset(weights + place * memory->places, 0, memory->places * sizeof(float));
+        }
+    }
+}
+
+/* One piece for each of the rows that are alive. States (L, N', …): row n goes on from rows[n]. See
+   nmt.model.decoder.Decoder.step. */
+int decode_step(const Network *net, const Memory *memory, int64_t k, int64_t n, int64_t held, const int64_t *places,
+                const int64_t *pieces, const int64_t *rows, const float *hidden, const float *cell, const float *feed,
+                float *next_hidden, float *next_cell, float *next_feed, float *weights, float *log_probs) {
     ENTER;
-    int64_t n = memory->batch * k, size = net->size, mixed = net->attention.memory;
+    int64_t size = net->size, mixed = net->attention.memory;
+    Live live = {n, k, places};
     float *context = scratch(CONTEXT, n * mixed * sizeof(float));
     const float *outputs = 0;
     if (net->wiring == CONDITIONAL) {
@@ -500,7 +519,7 @@ int decode_step(const Network *net, const Memory *memory, int64_t k, int64_t hel
         for (int64_t row = 0; row < n; row++) memcpy(asking + row * size, last + rows[row] * size, size * sizeof(float));
         for (int64_t row = 0; net->layers[net->depth - 1].scale && row < n; row++)
             standardize(asking + row * size, size, net->layers[net->depth - 1].scale, net->layers[net->depth - 1].shift);
-        look(net, memory, k, asking, context, weights);
+        look(net, memory, live, asking, context, weights);
     }
     for (int64_t depth = 0; depth < net->depth; depth++) {
         const Layer *layer = &net->layers[depth];
@@ -515,13 +534,13 @@ int decode_step(const Network *net, const Memory *memory, int64_t k, int64_t hel
                   (Before){cell + depth * held * size, rows}, own_hidden, own_cell);
         outputs = leave(net, depth, n, own_hidden, outputs);
         if (depth == (net->wiring == DEEP ? 0 : net->wiring == INPUT_FEEDING ? net->depth - 1 : -1))
-            look(net, memory, k, outputs, context, weights);
+            look(net, memory, live, outputs, context, weights);
     }
     Part parts[2] = {{outputs, 0, size}, {context, 0, mixed}};
     affine(n, net->readout, parts, 2, TANH, next_feed);
     Part read = {next_feed, 0, net->embedding};
     affine(n, net->output, &read, 1, PLAIN, log_probs);
-    log_softmax(n, net->output->outputs, log_probs);
+    spread(live, memory, net->output->outputs, log_probs, weights);
     LEAVE;
 }
 

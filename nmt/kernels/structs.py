@@ -80,6 +80,6 @@ class Network(Structure):
 ARGUMENTS = {
     "product": (c_int64, POINTER(Weights), POINTER(Part), c_int, c_int, c_void_p),
     "encode": (POINTER(Encoder), *(c_int64,) * 3, *(c_void_p,) * 4),
-    "decode_step": (POINTER(Network), POINTER(Memory), c_int64, c_int64, *(c_void_p,) * 10),
+    "decode_step": (POINTER(Network), POINTER(Memory), *(c_int64,) * 3, *(c_void_p,) * 11),
     "best_extensions": (c_int64, c_int64, c_int64, *(c_void_p,) * 4),
 }

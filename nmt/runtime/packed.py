@@ -65,10 +65,10 @@ class PackedStepper:
         return kernels.product(self._key, values.reshape(-1, size), self._form).reshape(batch, places, -1)
 
     def step(self, pieces: Integers, state: PackedState, control: Floats | None = None) -> Step[PackedState]:
-        """One piece a row."""
+        """One piece a row; an empty one costs nothing."""
         memory = _controlled(state.memory, control)
-        log_probs, weights, states = kernels.decode_step(self._decoder, pieces, memory, state.states, state.rows)
-        rows = np.arange(pieces.size).reshape(pieces.shape)
+        given = pieces, pieces != PAD, memory, state.states, state.rows
+        log_probs, weights, states, rows = kernels.decode_step(self._decoder, *given)
         return Step(log_probs, weights, PackedState(state.memory, states, rows))
 
     def select(self, state: PackedState, sentences: Integers, rows: Integers) -> PackedState:

@@ -52,6 +52,11 @@ class Beams(Rows):
             np.array([longest for _, longest in limits]),
         )
 
+    @property
+    def live_pieces(self) -> Integers:
+        """`pieces`, with PAD where a row is empty, so that a step need not do anything for it."""
+        return np.where(self.log_probs > _IMPOSSIBLE, self.pieces, PAD)
+
     def left(self, sentence: int) -> int:
         """Pieces that may still come after the next one, the end of sentence not among them."""
         return max(0, int(self.longest[sentence] - self.length[sentence]) - 1)

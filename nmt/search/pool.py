@@ -71,7 +71,7 @@ class Pool(Generic[State]):
     def advance(self) -> tuple[Integers, Floats]:
         """Extend every row by one piece. Returns the parents (B, K) and the weights (B, K, S) of the rows before."""
         control = batch_control([sentence.guide.controls for sentence in self.sentences], self.beams.length)
-        step = self.stepper.step(self.beams.pieces, self.state, control)
+        step = self.stepper.step(self.beams.live_pieces, self.state, control)
         log_probs = self.repetition.filter(step.log_probs)
         banks = self.guides.filter(log_probs, step, self.beams)
         parents = self.beams.advance(log_probs, self.choice, banks)

@@ -28,8 +28,9 @@ class Stepper(Protocol[State]):
         """Read the sources: the state before the first piece, with one row a sentence."""
 
     def step(self, pieces: Integers, state: State, control: Floats | None = None) -> Step[State]:
-        """pieces (B, K): the last piece of each row, at first the start piece. control (B, up to S) is added to the
-        scores of the attention before they become weights; what is not there is 0."""
+        """pieces (B, K): the last piece of each row, at first the start piece; PAD in an empty row, for which any
+        finite numbers will do. control (B, up to S) is added to the scores of the attention before they become weights;
+        what is not there is 0."""
 
     def select(self, state: State, sentences: Integers, rows: Integers) -> State:
         """sentences (B'), rows (B', K'): which sentences go on, and which rows of each, in which order."""

@@ -25,7 +25,7 @@ from nmt.runtime.stepper import ModelState, ModelStepper, stepper_of
 from nmt.search.engine import search_all
 from nmt.search.stepper import Step
 from nmt.search.top import best_extensions, largest
-from nmt.text.tokenizer import BEGIN, END
+from nmt.text.tokenizer import BEGIN, END, PAD
 
 SOURCES = [[5, 6, 7, END], [9, END], [8, 8, 9, 10, 11, END]]
 SIZES = {"embedding_size": 16, "encoder_size": 8, "decoder_size": 12, "attention_size": 8}
@@ -138,6 +138,24 @@ def test_a_sentence_does_not_depend_on_its_neighbours(precision: Precision) -> N
         alone = search_all(stepper, [source], config)[0][0]
         assert best.pieces == alone.pieces
         assert best.score == pytest.approx(alone.score, abs=1e-4)
+
+
+@pytest.mark.parametrize("precision", get_args(Precision))
+@pytest.mark.parametrize("wiring", WIRINGS)
+def test_empty_rows_change_nothing_for_the_others(precision: Precision, wiring: str) -> None:
+    """Wherever they stand, in each of some steps in which others are empty; what is said of them is 0."""
+    needs(precision)
+    rng, stepper = np.random.default_rng(4), packed(network(wiring=wiring), precision)
+    shape, everywhere = (3, 4), np.tile(np.arange(4), (3, 1))
+    full = some = stepper.select(stepper.start(SOURCES), np.arange(3), np.zeros(shape, np.int64))
+    alive = np.full(shape, True)
+    for _ in range(4):
+        pieces, alive = rng.integers(4, 50, shape), alive & (rng.random(shape) < 0.7)
+        whole, part = stepper.step(pieces, full), stepper.step(np.where(alive, pieces, PAD), some)
+        full, some = (stepper.select(own.state, np.arange(3), everywhere) for own in (whole, part))
+        for one, other in ((whole.log_probs, part.log_probs), (whole.weights, part.weights)):
+            assert np.array_equal(one[alive], other[alive])
+            assert not other[~alive].any()
 
 
 @given(shape=st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(2, 3000)), dead=st.integers(0, 3))

@@ -17,7 +17,7 @@ from nmt.runtime.stepper import ModelStepper, stepper_of
 from nmt.search.engine import Engine, Finished, search_all
 from nmt.search.queue import BULK_SHARE, Claim
 from nmt.search.stepper import Step
-from nmt.text.tokenizer import BEGIN, END
+from nmt.text.tokenizer import BEGIN, END, PAD
 
 SHORT = SearchConfig(beam_size=2, max_length=3)
 
@@ -209,3 +209,22 @@ def test_neighbours_change_nothing_for_the_stepper_of_torch() -> None:
         (beside,) = found[number].hypotheses
         assert beside.pieces == alone.pieces
         assert beside.score == pytest.approx(alone.score, abs=1e-4)
+
+
+def test_a_step_is_asked_for_the_rows_that_are_alive_alone() -> None:
+    """One a sentence at first, and of a greedy search beside a beam never more than one; the others have PAD."""
+    seen = list[Integers]()
+
+    class Seen(FastTable):
+        def step(self, pieces: Integers, state: TableState, control: Floats | None = None) -> Step[TableState]:
+            seen.append(pieces != PAD)
+            return super().step(pieces, state, control)
+
+    engine = Engine(Seen())
+    for size in (1, 4):
+        engine.submit([4, 5, END], SearchConfig(beam_size=size, min_length=3, max_length=6))
+    list(engine.run())
+
+    assert seen[0].tolist() == [[True, False, False, False]] * 2
+    assert all(len(live) == 1 or live[0].sum() == 1 for live in seen)
+    assert seen[1][1].sum() > 1
