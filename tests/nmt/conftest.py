@@ -5,6 +5,7 @@ import random
 import pytest
 from hypothesis import settings
 
+from nmt import Translator
 from nmt.config import ModelConfig
 from nmt.text.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
 
@@ -93,3 +94,9 @@ def tiny_config(tiny_tokenizer: Tokenizer) -> ModelConfig:
         decoder_layers=1,
         attention_size=3,
     )
+
+
+@pytest.fixture(scope="session")
+def box() -> Translator:
+    """The model in the box, which was trained."""
+    return Translator.load()

@@ -101,10 +101,10 @@ def test_terms_stand_where_the_glossary_wants_them(translator: Translator, optio
 
 
 @pytest.mark.parametrize("method", ["beam", "greedy"])
-def test_a_term_stands_where_attention_was_on_what_it_translates(method: str) -> None:
-    """With the model in the box, which was trained."""
+def test_a_term_stands_where_attention_was_on_what_it_translates(box: Translator, method: str) -> None:
+    """With a model that was trained."""
     config = SearchConfig.model_validate({"method": method, "glossary": {"Garten": "back yard"}})
-    hypothesis = Translator.load().translate(["Der Hund schläft im Garten."], "en", "de", config)[0].hypotheses[0]
+    hypothesis = box.translate(["Der Hund schläft im Garten."], "en", "de", config)[0].hypotheses[0]
     (term,), alignment = hypothesis.terms, hypothesis.alignment()
     own = next(number for number, unit in enumerate(alignment.source) if unit.text == "Garten")
     first = next(number for number, unit in enumerate(alignment.target) if unit.start == term.target.start)

@@ -215,12 +215,24 @@ def test_length_penalties_follow_the_papers() -> None:
 
 
 def test_coverage_penalty_follows_the_paper_and_is_finite_where_nothing_looked() -> None:
-    """The sum of log min(coverage, 1); a source piece without any attention costs much, but not everything."""
+    """The sum of log min(coverage, 1); a source piece without any attention costs as much as one with 10⁻⁴."""
     weights = np.array([[0.5, 0.5, 0.0], [0.75, 0.25, 0.0]], dtype=np.float32)
-    penalty = coverage_penalty(weights[:, :2], SearchConfig(coverage_penalty=2.0))
 
-    assert penalty == pytest.approx(2 * np.log(0.75))
-    assert np.isfinite(coverage_penalty(weights, SearchConfig(coverage_penalty=2.0)))
+    assert coverage_penalty(weights, SearchConfig(coverage_penalty=2.0)) == pytest.approx(2 * np.log(0.75 * 1e-4))
+
+
+@pytest.mark.parametrize("form", ["power", "gnmt"])
+@pytest.mark.parametrize("coverage", [0.0, 0.3])
+@pytest.mark.parametrize("end", [0.0, 0.2])
+def test_a_score_is_the_formula_of_the_docs(form: str, coverage: float, end: float) -> None:
+    """Σ log P / lp + cp + ep, by hand for three pieces of the target and two of the source."""
+    log_probs = np.array([-0.3, -0.7, -0.5], dtype=np.float32)
+    weights = np.array([[0.5, 0.5], [0.1, 0.9], [0.2, 0.8]], dtype=np.float32)
+    options = {"length_penalty": 0.5, "length_penalty_form": form, "coverage_penalty": coverage, "end_penalty": end}
+    score = final_score(log_probs, weights, SearchConfig.model_validate(options))
+    length = 3 if form == "power" else 8 / 6
+
+    assert score == pytest.approx(-1.5 / length**0.5 + coverage * np.log(0.8) + end * 2 / 3 * -0.5)
 
 
 def test_weights_of_every_hypothesis_sum_to_one() -> None:
