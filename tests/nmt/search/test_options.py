@@ -2,7 +2,9 @@
 
 import math
 from collections import Counter
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import pairwise, product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from table import TableStepper, log_softmax
 
-from nmt.arrays import Floats
+from nmt.arrays import Integers
 from nmt.config import SearchConfig
 from nmt.search.choice import Choice, likeliest, uniform
 from nmt.search.engine import Engine, search_all
@@ -111,18 +113,20 @@ def test_a_seed_repeats_its_samples_whatever_the_neighbours(
     assert [h.score for h in beside] == pytest.approx([h.score for h in alone], abs=1e-4)
 
 
-def draws(scores: Floats, **options: float) -> list[float]:
-    """How often each piece is drawn, of 4,000 sentences that differ in the seed alone."""
-    count = 4000
-    configs = [SearchConfig.model_validate({"method": "sample", "seed": seed, **options}) for seed in range(count)]
-    choice = Choice.start(configs, [[4, END]] * count, rows=1)
-    zeros, totals = np.zeros(count, dtype=np.int64), np.zeros((count, 1), dtype=np.float32)
-    _, at = choice(np.tile(scores, (count, 1, 1)), totals, zeros, zeros[:, None] + 1, {})
-    drawn = Counter(at[:, 0].tolist())
-    return [drawn[piece] / count for piece in range(len(scores))]
-
-
+DRAWS = 4000
 SCORES = np.log(np.array([0.1, 0.3, 0.05, 0.2, 0.35], np.float32))
+
+
+def drawn(source: Sequence[int] = (4, END), step: int = 0, rows: int = 1, **options: float) -> Integers:
+    """The pieces (DRAWS, rows) of sentences that differ in the seed alone, where each row draws from SCORES."""
+    configs = [
+        SearchConfig.model_validate({"method": "sample", "n_best": rows, "seed": seed, **options})
+        for seed in range(DRAWS)
+    ]
+    choice = Choice.start(configs, [source] * DRAWS, rows)
+    totals, free = np.zeros((DRAWS, rows), np.float32), np.ones((DRAWS, rows), np.int64)
+    _, at = choice(np.tile(SCORES, (DRAWS, rows, 1)), totals, np.full(DRAWS, step), free, {})
+    return at % len(SCORES)
 
 
 @pytest.mark.parametrize(
@@ -143,8 +147,22 @@ SCORES = np.log(np.array([0.1, 0.3, 0.05, 0.2, 0.35], np.float32))
 )
 def test_samples_follow_the_distribution(options: dict[str, float], expected: list[float]) -> None:
     """Frequencies are within four standard deviations of the tempered and cut probabilities."""
-    for frequency, wanted in zip(draws(SCORES, **options), expected, strict=True):
-        assert frequency == pytest.approx(wanted, abs=4 * math.sqrt(wanted * (1 - wanted) / 4000))
+    frequencies = np.bincount(drawn(**options)[:, 0], minlength=len(SCORES)) / DRAWS
+
+    for frequency, wanted in zip(frequencies, expected, strict=True):
+        assert frequency == pytest.approx(wanted, abs=4 * math.sqrt(wanted * (1 - wanted) / DRAWS))
+
+
+@pytest.mark.parametrize("other", [{"rows": 2}, {"step": 1}, {"source": (5, END)}], ids=str)
+def test_other_rows_steps_and_sources_draw_anew_from_the_same_seed(other: dict[str, Any]) -> None:
+    """Each pair of pieces, one with and one without the difference, is as frequent as the two say that know nothing of
+    each other."""
+    pairs = Counter(zip(drawn()[:, 0].tolist(), drawn(**other)[:, -1].tolist(), strict=True))
+    shares = np.exp(SCORES).tolist()
+
+    for pair in product(range(len(shares)), repeat=2):
+        wanted = shares[pair[0]] * shares[pair[1]]
+        assert pairs[pair] / DRAWS == pytest.approx(wanted, abs=4 * math.sqrt(wanted * (1 - wanted) / DRAWS))
 
 
 def test_of_pieces_as_likely_the_first_stay() -> None:
@@ -204,6 +222,56 @@ def test_groups_that_cost_each_other_much_begin_differently(source: list[int]) -
 
     assert len({h.pieces[0] for h in found}) == 3
     assert greedy.pieces in [h.pieces for h in found]
+
+
+@given(
+    source=sources,
+    shape=st.sampled_from([(2, 2), (4, 2), (6, 2), (6, 3), (8, 4)]),
+    penalty=st.sampled_from([0.0, 0.5, 1.0, 3.0]),
+    form=st.sampled_from(["power", "gnmt"]),
+)
+@examples
+def test_diverse_search_is_one_group_after_the_other(
+    source: list[int], shape: tuple[int, int], penalty: float, form: str
+) -> None:
+    """The paths of each group as a list, with what each piece costs it."""
+    beam_size, groups = shape
+    config = SearchConfig.model_validate(
+        {
+            "beam_size": beam_size,
+            "n_best": beam_size,
+            "max_length": 4,
+            "length_penalty_form": form,
+            "diversity_groups": groups,
+            "diversity_penalty": penalty,
+        }
+    )
+    found = search_all(STEPPER, [source], config)[0]
+
+    assert [own.pieces for own in found] == diverse(source, config)
+
+
+def diverse(source: list[int], config: SearchConfig) -> list[list[int]]:
+    """What several groups say counts once. What has ended keeps its place in its group, and costs the others nothing
+    after the step in which it did."""
+    live: list[dict[tuple[int, ...], float]] = [{(): 0.0} for _ in range(config.diversity_groups)]
+    free, finished = [config.group_size] * len(live), dict[tuple[int, ...], float]()
+    for length in range(config.max_length + 1):
+        rows_that_took = Counter[int]()
+        for group, paths in enumerate(live):
+            longer = {
+                (*path, piece): log_prob + float(STEPPER.log_probs(source, path)[piece])
+                for path, log_prob in paths.items()
+                for piece in ([END, 4, 5, 6] if length < config.max_length else [END])
+            }
+            costs = {path: config.diversity_penalty * rows_that_took[path[-1]] - longer[path] for path in longer}
+            best = sorted(longer, key=costs.__getitem__)[: free[group]]
+            rows_that_took.update(path[-1] for path in best)
+            finished |= {path: longer[path] for path in best if path[-1] == END}
+            live[group] = {path: longer[path] for path in best if path[-1] != END}
+            free[group] -= len(best) - len(live[group])
+    ranked = sorted(finished, key=lambda path: -finished[path] / length_penalty(len(path), config))
+    return [list(path) for path in ranked[: config.n_best]]
 
 
 @given(source=sources, groups=st.sampled_from([1, 2, 4]), others=st.lists(sources, max_size=3))
