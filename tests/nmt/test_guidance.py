@@ -113,6 +113,27 @@ def test_a_term_stands_where_attention_was_on_what_it_translates(box: Translator
     assert alignment.weights[first, own] > 0.5
 
 
+def test_terms_that_do_not_fit_stand_there_as_well(box: Translator) -> None:
+    """But for one at most of these, though a beam that wrote them too early could have scored better."""
+    unlikely = [
+        ("A dog is sleeping in the garden.", "garden", "Bahnhof"),
+        ("Tomorrow we will go to the lake.", "lake", "Arzt"),
+        ("My brother does not like coffee.", "coffee", "Regen"),
+        ("How much does this shirt cost?", "shirt", "Garten"),
+        ("The children are playing in the park.", "children", "Schuhe"),
+        ("Yesterday I bought a new bicycle.", "bicycle", "Wolke"),
+        ("The letter was written by my mother.", "mother", "Lampe"),
+    ]
+    fitting = 0
+    for text, term, target in unlikely:
+        found = box.translate([text], "de", "en", SearchConfig(glossary={term: target}))[0].hypotheses[0]
+        alignment, place = found.alignment(), found.terms[0].target
+        first = next(number for number, unit in enumerate(alignment.target) if unit.start == place.start)
+        fitting += alignment.source[int(alignment.weights[first].argmax())].text == term
+
+    assert fitting >= len(unlikely) - 1
+
+
 def test_words_that_came_do_not_come_when_they_are_excluded(translator: Translator) -> None:
     """Nor do those that take their place, when they are excluded as well."""
     excluded: list[str] = []

@@ -15,7 +15,7 @@ from nmt.config import SearchConfig
 from nmt.search import automaton
 from nmt.search.automaton import Automaton, Trie
 from nmt.search.engine import Engine, search_all
-from nmt.search.guides import Guide
+from nmt.search.guides import Guide, Guided
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.reading import Demand, Reader
 from nmt.search.top import allocate
@@ -219,6 +219,41 @@ def greedy(source: list[int], guide: Guide) -> list[int]:
     return pieces
 
 
+def test_a_term_comes_no_nearer_in_a_row_that_does_not_look_at_it() -> None:
+    """Its first piece stands in the bank of any other there, unlike that of a phrase for any place; where the row looks
+    at the term, and where the phrase has been begun, it stands in a nearer one."""
+    phrase = reads(wanted="a a")
+    term, anywhere = Guide((phrase,), np.array([[1, -1, 0]], np.float32)), Guide.anywhere(phrase)
+    there, elsewhere = [0.5, 0.3, 0.2], [0.3, 0.5, 0.2]
+    own, other = PIECES.index(" a"), PIECES.index(" bA")
+    far, near = banks(term, elsewhere), (banks(anywhere, elsewhere), banks(term, there), banks(term, elsewhere, own))
+
+    assert far[own] == far[other]
+    assert all(bank[own] < bank[other] for bank in near)
+
+
+def banks(guide: Guide, weights: list[float], *pieces: int) -> list[int]:
+    """(V,): of a row that has those pieces, in a beam, where another piece than the phrase's is likelier."""
+    guided, log_probs = Guided.start(SearchConfig(), guide, 1), np.arange(VOCABULARY, dtype=np.float32)[None]
+    for piece in pieces:
+        guided.follow(np.array([0]), np.array([piece]))
+    found = guided.filter(log_probs, None, np.array([weights], np.float32), left=20)
+    assert found is not None
+    return found[0].tolist()
+
+
+@pytest.mark.parametrize("source", [[5, END], [6, 4, END], [4, 4, 5, END]], ids=str)
+def test_groups_differ_also_where_a_phrase_is_wanted(source: list[int]) -> None:
+    """The first says what all say if they cost each other nothing, the second something else."""
+    guide = Guide((reads(wanted="a bA"),), np.full((1, len(source) - 1), -1, np.float32))
+
+    def found(penalty: float) -> set[tuple[int, ...]]:
+        config = SearchConfig(beam_size=4, n_best=4, diversity_groups=2, diversity_penalty=penalty, max_length=8)
+        return {tuple(own.pieces) for own in search_all(STEPPER, [source], config, guides=[guide])[0]}
+
+    assert found(10) > found(0)
+
+
 @given(wanted=words | st.just(""), excluded=st.lists(words, min_size=1, max_size=3))
 def test_the_automaton_accepts_exactly_what_it_should(wanted: str, excluded: list[str]) -> None:
     """Of all texts up to four pieces."""
@@ -232,7 +267,8 @@ def test_the_automaton_accepts_exactly_what_it_should(wanted: str, excluded: lis
 
 @given(rows=st.integers(2, 6), vocabulary=st.integers(2, 30), seed=st.integers(0, 99))
 def test_banks_take_turns(rows: int, vocabulary: int, seed: int) -> None:
-    """Each gives its best, and none gives two more than another that has one left; the nearest begins."""
+    """Each gives its best, and none gives two more than another that has one left; the nearest begins, the farthest is
+    the second, and the others follow from near to far."""
     rng, shape = np.random.default_rng(seed), (rows, vocabulary)
     log_probs = np.where(rng.random(shape) < 0.3, -np.inf, rng.standard_normal(shape)).astype(np.float32)
     totals, bank = rng.standard_normal(rows).astype(np.float32), rng.integers(0, 4, shape)
@@ -246,7 +282,8 @@ def test_banks_take_turns(rows: int, vocabulary: int, seed: int) -> None:
     assert len(chosen) == min(rows, sum(map(len, left.values())))
     assert all(np.array_equal(taken[n], np.sort(left[n])[::-1][: len(taken[n])]) for n in left)
     assert all(len(taken[n]) >= min(len(left[n]), max(map(len, taken.values())) - 1) for n in left)
-    assert len(chosen) == 0 or bank[chosen[0]] == min(n for n in left if len(left[n]))
+    nearest, *others = [number for number in left if len(left[number])] or [0]
+    assert bank[chosen[: 1 + len(others)]].tolist() == [nearest, *others[-1:], *others[:-1]][: len(chosen)]
 
 
 @given(
