@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -14,12 +15,17 @@ from nmt.arrays import Floats, Integers
 from nmt.config import ModelConfig, SearchConfig
 from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime.stepper import ModelStepper, stepper_of
+from nmt.search.automaton import Automaton, Trie
 from nmt.search.engine import Engine, Finished, search_all
+from nmt.search.guides import FREE, Guide
 from nmt.search.queue import BULK_SHARE, Claim
+from nmt.search.reading import Demand
 from nmt.search.stepper import Step
 from nmt.text.tokenizer import BEGIN, END, PAD
 
 SHORT = SearchConfig(beam_size=2, max_length=3)
+GROUPS = {"beam_size": 4, "diversity_groups": 2}
+PHRASE = Guide.anywhere(Automaton.of(Demand(wanted="a"), Trie(["", "", "", "", " a", "a", " b"])))
 
 
 class Clock:
@@ -49,18 +55,35 @@ class FastTable(TableStepper):
         return Step(self.table[(keys + 7 * lengths) % 64, pieces], weights, TableState(state.sources, history))
 
 
+class Watched(FastTable):
+    """Notes of each step the rows and the padded source pieces, and how many sentences enter at once."""
+
+    def __init__(self) -> None:
+        self.sizes, self.entered = list[tuple[int, int]](), list[int]()
+
+    def start(self, sources: Sequence[Sequence[int]]) -> TableState:
+        self.entered.append(len(sources))
+        return super().start(sources)
+
+    def step(self, pieces: Integers, state: TableState, control: Floats | None = None) -> Step[TableState]:
+        self.sizes.append((pieces.size, len(state.sources) * max(map(len, state.sources))))
+        return super().step(pieces, state, control)
+
+
 def test_ten_thousand_requests_at_random_are_each_answered_once() -> None:
-    """Some are cancelled, some expire, the others are answered; in the end no row, frame or place is taken."""
-    rng, clock = random.Random(7), Clock()
-    engine = Engine(FastTable(), max_rows=300, max_memory=1000, clock=clock)
+    """Some are cancelled, some expire, the others are answered; no step has more rows or padded source pieces than the
+    budgets, which both are used up at times; in the end no row, frame or place is taken."""
+    rng, clock, stepper = random.Random(7), Clock(), Watched()
+    engine = Engine(stepper, max_rows=300, max_memory=1000, clock=clock)
     waiting, answered, expired, cancelled = set[int](), set[int](), set[int](), set[int]()
     submitted = 0
     while submitted < 10_000 or engine.busy:
         for _ in range(rng.randint(0, min(90, 10_000 - submitted))):
-            config = SearchConfig(beam_size=rng.randint(1, 4), max_length=rng.randint(1, 8))
+            guide = PHRASE if rng.random() < 0.05 else FREE
             deadline = clock.now + rng.randint(1, 60) if rng.random() < 0.3 else None
             claim = Claim(rng.choice([None, rng.randint(0, 50)]), rng.choice(["interactive", "bulk"]), deadline)
-            waiting.add(engine.submit([rng.randint(4, 6)] * rng.randint(1, 5) + [END], config, claim))
+            source = [rng.randint(4, 6)] * (20 if rng.random() < 0.003 else rng.randint(1, 5)) + [END]
+            waiting.add(engine.submit(source, any_search(rng), claim, guide))
             submitted += 1
         if waiting and rng.random() < 0.3:
             gone = {rng.choice(sorted(waiting)) for _ in range(3)}
@@ -79,6 +102,25 @@ def test_ten_thousand_requests_at_random_are_each_answered_once() -> None:
     assert not engine.busy
     assert engine._frames == type(engine._frames)()
     assert not any(engine._waiting._lanes.values())
+    assert 270 < max(rows for rows, _ in stepper.sizes) <= 300
+    assert 900 < max(memory for _, memory in stepper.sizes) <= 1000
+
+
+def any_search(rng: random.Random) -> SearchConfig:
+    size = rng.randint(1, 4)
+    ways = {"beam_size": size}, {"method": "greedy"}, {"method": "sample", "n_best": size, "seed": size}, GROUPS
+    return SearchConfig.model_validate({"max_length": rng.randint(1, 8), **rng.choice(ways)})
+
+
+def test_who_waits_for_a_full_engine_enters_in_groups() -> None:
+    """Of an eighth of the rows at least, while that many wait: to encode them one by one takes longer."""
+    engine, rng = Engine(stepper := Watched(), max_rows=80), random.Random(5)
+    for length in (rng.randint(1, 30) for _ in range(500)):
+        engine.submit([4, END], SearchConfig(method="greedy", min_length=length, max_length=length))
+    answered = len(list(engine.run()))
+
+    assert answered == sum(stepper.entered) == 500
+    assert min(stepper.entered[:-1]) >= 10
 
 
 def test_a_thousand_sentences_of_a_network_alone_in_batches_and_entering_at_random() -> None:
