@@ -40,6 +40,43 @@ def test_any_cut_of_a_text_reads_the_same(data: st.DataObject, translator: Trans
     assert text.startswith(phrase) or not accepts(Automaton.of(Demand(f" {phrase}"), symbols), pieces)
 
 
+@pytest.mark.parametrize(
+    ("excluded", "text", "accepted"),
+    [
+        ("the", "why The dog", False),
+        ("the", "THE", False),
+        ("THE", "the", False),
+        ("weiß", "WEIß", False),
+        ("weiß", "WEISS", True),
+        ("é", "É", False),
+        ("the", "Then", True),
+    ],
+)
+def test_what_is_excluded_may_come_in_no_case(translator: Translator, excluded: str, text: str, accepted: bool) -> None:
+    """Letter by letter, whichever case it is excluded in."""
+    assert reads(translator.tokenizer, Demand(excluded=(excluded,)), text) == accepted
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted"),
+    [("the dog", True), ("The dog", True), ("why the dog", True), ("why The dog", False), ("THE dog", False)],
+)
+@pytest.mark.parametrize("capital", [False, True])
+def test_a_wanted_phrase_may_have_a_capital_where_it_begins_the_sentence(
+    translator: Translator, text: str, accepted: bool, capital: bool
+) -> None:
+    """And only as the translation of a term; else it stands there as it was sent."""
+    wanted = Demand(wanted="the dog", capital=capital)
+
+    assert reads(translator.tokenizer, wanted, text) == (accepted and (capital or text[0] != "T"))
+
+
+def reads(tokenizer: Tokenizer, demand: Demand, text: str) -> bool:
+    """Whether the text may be a translation."""
+    *pieces, _ = tokenizer.encode_target(text).ids
+    return accepts(Automaton.of(demand, Trie(tokenizer.target_symbols)), pieces)
+
+
 def byte_piece(tokenizer: Tokenizer, byte: int) -> int:
     return tokenizer.target_symbols.index(chr(0xDC00 + byte))
 

@@ -8,6 +8,7 @@ import pytest
 
 from nmt import SearchConfig, TextHypothesis, Translator
 from nmt.errors import InputError
+from nmt.text.tokenizer import END
 
 SEARCH = SearchConfig(max_length=12)
 BEST = SearchConfig(n_best=5)
@@ -31,6 +32,15 @@ def test_a_word_is_as_sure_as_its_pieces_together(hypothesis: TextHypothesis) ->
     pieces = [[t.log_prob for t in tokens if t.start < word.end and t.end > word.start] for word in found]
 
     assert hypothesis.word_confidences == pytest.approx([math.exp(sum(own)) for own in pieces])
+
+
+def test_a_sentence_is_as_sure_as_its_pieces_and_its_end_on_average(hypothesis: TextHypothesis) -> None:
+    """The geometric mean of their probabilities."""
+    for part in hypothesis.parts:
+        probs = [math.exp(log_prob) for log_prob in part.hypothesis.log_probs]
+
+        assert part.hypothesis.pieces[-1] == END
+        assert part.confidence == pytest.approx(math.prod(probs) ** (1 / len(part.hypothesis.pieces)))
 
 
 def test_the_least_sure_sentence_brings_the_warning(hypothesis: TextHypothesis) -> None:

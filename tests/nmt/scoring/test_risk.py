@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from nmt import SearchConfig, Translator
 from nmt.scoring.risk import Utility, by_expected_utility
+from nmt.search.hypothesis import Hypothesis
 
 ORACLES: dict[Utility, Callable[[str, str], float]] = {
     "chrf": lambda candidate, other: sacrebleu.sentence_chrf(candidate, [other]).score,
@@ -54,3 +55,23 @@ def test_a_translation_is_chosen_from_all_that_the_search_keeps(tiny_folder: Pat
     assert len(chosen.hypotheses) == n_best
     assert chosen.text == best.text
     assert chosen.score == pytest.approx(best.score, abs=1e-4)
+
+
+@pytest.mark.parametrize(("method", "best"), [("beam", "Tom knows"), ("sample", "the dog sleeps")])
+def test_hypotheses_weigh_what_the_model_gives_them_and_samples_the_same(
+    tiny_folder: Path, method: str, best: str
+) -> None:
+    """Of one with the probability 0.8 and two with 0.1 that say the same, a beam chooses the one, sampling the two."""
+    translator = Translator.load(tiny_folder)
+    search = SearchConfig.model_validate({"method": method, "mbr": "chrf"})
+    job = translator.plan("Der Hund.", "en", "de", search)
+
+    def hypothesis(text: str, prob: float) -> Hypothesis:
+        pieces = translator.tokenizer.encode_target(text).ids
+        weights = np.full((len(pieces), len(job.sources[0])), 1 / len(job.sources[0]), np.float32)
+        log_probs = np.full(len(pieces), np.log(prob) / len(pieces), np.float32)
+        return Hypothesis(pieces, log_probs, weights, float(np.log(prob)))
+
+    kept = [hypothesis("Tom knows", 0.8), hypothesis("the dog sleeps", 0.1), hypothesis("the dog sleeps", 0.1)]
+
+    assert translator.assemble(job, [kept], search).text == best
