@@ -3,15 +3,10 @@
 import random
 
 import pytest
-from hypothesis import settings
 
 from nmt import Translator
 from nmt.config import ModelConfig
 from nmt.text.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
-
-# Machines that build are slow at times; how long an example takes says nothing about what is right.
-settings.register_profile("nmt", deadline=None)
-settings.load_profile("nmt")
 
 _SYLLABLES = {
     "en": [

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from phrases import SEARCHES, accepts, says
 
-from nmt import SearchConfig, Translator
+from nmt import SearchConfig, Translator, guidance
 from nmt.errors import InputError
 from nmt.search import automaton
 from nmt.search.automaton import Automaton, Trie
@@ -243,6 +243,23 @@ def test_what_several_sentences_ask_for_is_read_once(translator: Translator) -> 
 
     assert len(guides) == 30
     assert len({automaton for guide in guides for automaton in guide.automata}) == 2
+
+
+def test_of_what_was_read_the_last_is_kept(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wanted again is the last once more; what has no room beside it is read anew."""
+    monkeypatch.setattr(guidance, "_MOST_READ", 10)
+    translator = Translator.load(tiny_folder)
+
+    def read(excluded: str) -> Automaton:
+        (guide,) = translator.plan("Der Hund.", "de", "en", SearchConfig(exclude=(excluded,))).guides
+        return guide.automata[0]
+
+    first, second = read("eins"), read("zwei")
+    assert read("eins") is first
+    read("drei")
+
+    assert read("eins") is first
+    assert read("zwei") is not second
 
 
 def test_of_terms_that_are_spelled_alike_none_wins(translator: Translator) -> None:

@@ -242,6 +242,21 @@ def banks(guide: Guide, weights: list[float], *pieces: int) -> list[int]:
     return found[0].tolist()
 
 
+def test_a_row_goes_on_with_the_phrase_that_its_parent_began() -> None:
+    """Whichever row it has become, and nothing else until that stands."""
+    guide = Guide((reads(wanted="a a"),), np.array([[1, -1, 0]], np.float32))
+    guided, likelier = Guided.start(SearchConfig(), guide, 2), np.arange(VOCABULARY, dtype=np.float32)
+    own, other = PIECES.index(" a"), PIECES.index(" bA")
+    guided.filter(np.tile(likelier, (2, 1)), None, np.array([[0.5, 0.3, 0.2], [0.3, 0.5, 0.2]], np.float32), left=20)
+    guided.follow(parents=np.array([1, 0]), pieces=np.array([other, own]))
+    log_probs = np.tile(likelier, (2, 1))
+    guided.filter(log_probs, None, np.array([[0.3, 0.5, 0.2]] * 2, np.float32), left=20)
+    free, writing = (np.flatnonzero(row > -np.inf).tolist() for row in log_probs)
+
+    assert writing == [own]
+    assert {own, other} < set(free)
+
+
 @pytest.mark.parametrize("source", [[5, END], [6, 4, END], [4, 4, 5, END]], ids=str)
 def test_groups_differ_also_where_a_phrase_is_wanted(source: list[int]) -> None:
     """The first says what all say if they cost each other nothing, the second something else."""
