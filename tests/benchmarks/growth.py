@@ -1,7 +1,8 @@
 """How time and memory of search grow with the sentences that wait: `python tests/benchmarks/growth.py [--plot FILE]`.
 
 Each number of sentences is a process of its own, which submits them all at once to an engine on one core and lets go of
-each when it is done. The network is that of `training/recipes/multi30k.en-de.toml` with random weights, greedy search.
+each when it is done. The network is that of `training/recipes/multi30k.en-de.toml` with random weights, in the faster
+precision of this processor, greedy search.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from figures import report, untrained
 from peers import VOCABULARY, made_up
 
 from nmt.config import ModelConfig, SearchConfig
-from nmt.runtime.packed import PackedStepper
+from nmt.runtime.precision import new_stepper
 from nmt.search.engine import Engine
 from training.config import read_recipe
 
@@ -37,20 +38,24 @@ def main() -> None:
     points = []
     for count in COUNTS:
         command = [sys.executable, __file__, "--here", str(count)]
-        seconds, memory = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        report(f"decode.growth_s.{count}", seconds, "s", sentences_per_s=round(count / seconds, 1))
-        report(f"decode.growth_mb.{count}", memory, "MiB, the most so far")
+        seconds, memory, precision = json.loads(
+            subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        )
+        speed = round(count / seconds, 1)
+        report(f"decode.growth_s.{count}", seconds, "s", precision=precision, sentences_per_s=speed)
+        report(f"decode.growth_mb.{count}", memory, "MiB, the most so far", precision=precision)
         points.append((count, seconds, memory))
     if arguments.plot:
         plot(points, arguments.plot)
 
 
-def measure(count: int) -> tuple[float, float]:
-    """Seconds from the first submission to the last result, and the most memory that was resident so far."""
+def measure(count: int) -> tuple[float, float, str]:
+    """Seconds from the first submission to the last result, the most memory that was resident so far, and the
+    precision."""
     size = VOCABULARY // 2
     shape = {**read_recipe(RECIPE).model, "source_vocabulary": size, "target_vocabulary": size}
     network = ModelConfig.read(shape, "growth")
-    stepper = PackedStepper(network, untrained(network), "int8")
+    stepper = new_stepper(network, untrained(network), "auto")
     sources = [[piece % size for piece in source] for source in made_up(1000)[0]]
     config = SearchConfig(method="greedy", min_length=15, max_length=15)
     engine = Engine(stepper)
@@ -61,7 +66,7 @@ def measure(count: int) -> tuple[float, float]:
     seconds = time.perf_counter() - started
     if done != count:
         raise RuntimeError(f"{done} of {count} sentences came back")
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, stepper.precision
 
 
 def plot(points: list[tuple[int, float, float]], path: Path) -> None:
