@@ -13,6 +13,7 @@ from safetensors.numpy import load, save
 
 from nmt.arrays import Arrays
 from nmt.config import Config, ModelConfig
+from nmt.disk import replace_folder, whole_folder
 from nmt.errors import ModelFolderError
 from nmt.model.shapes import check_weights
 from nmt.text.tokenizer import Tokenizer
@@ -53,6 +54,7 @@ class ModelFolder:
     def load(cls, path: Path) -> Self:
         """Read a folder. Raises `ModelFolderError` when a file is missing or altered, when weights, config and
         tokenizer do not fit each other, or a weight is not finite."""
+        path = whole_folder(path)
         # What is parsed is what was summed, also where the folder is written anew meanwhile.
         sums, content = _verify(path)
         description = _read_description(content["config.json"], path / "config.json")
@@ -74,7 +76,7 @@ class ModelFolder:
 
 
 def save_model_folder(path: Path, description: Description, tokenizer: Tokenizer, weights: Arrays, card: str) -> None:
-    """Write a folder, with the sums last: until they are there, nobody takes it for complete.
+    """Write a folder, or replace one: whatever happens meanwhile, the old or the new one is there as a whole.
 
     Weights are stored in float16, which costs no measurable quality and halves the folder.
     """
@@ -83,13 +85,15 @@ def save_model_folder(path: Path, description: Description, tokenizer: Tokenizer
     broken = _not_finite(halves)
     if broken:
         raise ModelFolderError(f"{broken[0]} has values that float16 cannot hold; the model was not written to {path}")
-    path.mkdir(parents=True, exist_ok=True)
-    (path / _SUMS).unlink(missing_ok=True)
-    (path / "model.safetensors").write_bytes(save(halves))
-    (path / "config.json").write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    (path / "README.md").write_text(card, encoding="utf-8")
-    tokenizer.save(path / _TOKENIZER)
-    write_sums(path)
+
+    def fill(folder: Path) -> None:
+        (folder / "model.safetensors").write_bytes(save(halves))
+        (folder / "config.json").write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        tokenizer.save(folder / _TOKENIZER)
+        write_sums(folder)
+
+    replace_folder(path, fill)
 
 
 def write_sums(path: Path) -> None:

@@ -36,7 +36,8 @@ def train(
     if outcome.was_finished:
         key = "updates" if outcome.progress.update >= config.updates else "validation.patience"
         console.print(
-            f"already finished at update {outcome.progress.update}; nothing was trained. Raise {key} to go on"
+            f"already finished at update {outcome.progress.update}; nothing was trained. Raise {key} to go on; "
+            f"delete {output / 'model'} to have the model chosen and written anew"
         )
     if outcome.model:
         console.print(f"the model is in {outcome.model}; its README.md has the scores")

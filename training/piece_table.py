@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nmt.disk import flush
 from nmt.text.tokenizer import PAD
-from training.disk import flush_folder
 
 Sentences = tuple[Sequence[int], ...]
 """What belongs to one pair: source and target as pieces, and whatever else is to be stored for it."""
@@ -88,7 +88,7 @@ def stored_tables(folder: Path, key: str, rows: Iterable[Sentences], count: int 
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         tables = [PieceTable.open(wanted, name) for name in _NAMES[:count]]
-        flush_folder(folder)
+        flush(folder)
         for other in folder.iterdir():
             if other != wanted and (other.suffix != ".partial" or _is_abandoned(other)):
                 shutil.rmtree(other, ignore_errors=True)

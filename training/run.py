@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from nmt.errors import ConfigError, Forgotten, TrainingError
+from nmt.errors import ConfigError, Forgotten, ModelFolderError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import NAME, Description, ModelFolder, save_model_folder
 from nmt.scoring.metrics import Metric
@@ -42,6 +42,7 @@ from training.trainer import Trainer, choose_device
 from training.validation import Lost, ValidationResult, Validator, nothing_lost
 
 _ALL = 1_000_000
+_MODEL, _SCORES = "model", "scores.json"
 _ALL_METRICS: tuple[Metric, ...] = get_args(Metric)
 _LINES = 4096
 _PAIRS_FORMAT = 1  # raise it when `_pairs` makes other pairs of the same corpus
@@ -128,6 +129,8 @@ def run_training(config: TrainingConfig, name: str, folder: Path, *, watch: bool
         progress = trainer.run(stop)
         if trainer.interrupted or ranks.rank() > 0:
             return Outcome(progress, trainer.interrupted)
+        if trainer.was_finished and _is_written(config, folder, progress):
+            return Outcome(progress, interrupted=False, model=folder / _MODEL, was_finished=True)
         choice = stop.attempt(lambda: _choose(config, trainer, data))
         if choice is None:
             return Outcome(progress, interrupted=True)
@@ -223,10 +226,7 @@ def _choose(config: TrainingConfig, trainer: Trainer, data: _Data) -> _Choice:
         raise TrainingError("the run ended before its first validation; lower validation.every or raise updates")
     if progress.best_score is None:
         raise Forgotten(_forgotten(config, f"at each of its validations, up to update {progress.update}"))
-    nearest = around(progress.kept, progress.best_update, config.validation.average)
-    candidates = {f"update {progress.best_update}": checkpoints.load(progress.best_update)}
-    if len(nearest) > 1:
-        candidates[f"mean of updates {', '.join(map(str, nearest))}"] = checkpoints.mean(nearest)
+    candidates = {origin: checkpoints.mean(updates) for origin, updates in _candidates(config, progress).items()}
     whole = config.validation.model_copy(update={"sentences": _ALL})
     validator, dev = data.validator(whole, lost=data.guard(config, whole)), {}
     for origin, weights in candidates.items():
@@ -243,6 +243,23 @@ def _choose(config: TrainingConfig, trainer: Trainer, data: _Data) -> _Choice:
     return _Choice(chosen, dev, test)
 
 
+def _candidates(config: TrainingConfig, progress: Progress) -> dict[str, list[int]]:
+    """What the model may come from, and the updates whose mean each is: the best, and with it those around it."""
+    nearest = around(progress.kept, progress.best_update, config.validation.average)
+    several = {f"mean of updates {', '.join(map(str, nearest))}": nearest} if len(nearest) > 1 else {}
+    return {f"update {progress.best_update}": [progress.best_update]} | several
+
+
+def _is_written(config: TrainingConfig, folder: Path, progress: Progress) -> bool:
+    """Whether the model was chosen among these very candidates, and is there as a whole."""
+    try:
+        scored = json.loads((folder / _SCORES).read_bytes())
+        found = ModelFolder.load(folder / _MODEL)
+    except (OSError, ValueError, ModelFolderError):
+        return False
+    return found.path == folder / _MODEL and list(scored) == list(_candidates(config, progress))
+
+
 def _halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights as a model folder holds them."""
     return {name: weight.half() for name, weight in weights.items()}
@@ -257,12 +274,12 @@ def _forgotten(config: TrainingConfig, when: str) -> str:
 
 
 def _write_model(config: TrainingConfig, name: str, folder: Path, model: Seq2Seq, data: _Data, choice: _Choice) -> Path:
-    """The model folder, and the scores of all candidates beside it."""
+    """The model folder, and then the scores of all candidates beside it: where they are, the model is theirs."""
     scores = {"dev": choice.dev[choice.origin].scores} | ({"test": choice.test.scores} if choice.test else {})
     directions = data.directions(config)
     card = write_card(name, config, directions, model, scores, choice.origin, data.base)
     description = Description(name=name, directions=directions, model=model.config)
-    save_model_folder(folder / "model", description, data.tokenizer, model.arrays(), card)
+    save_model_folder(folder / _MODEL, description, data.tokenizer, model.arrays(), card)
     results = {origin: result.as_json()["scores"] for origin, result in choice.dev.items()}
-    write_atomically(folder / "scores.json", json.dumps(results, indent=2).encode())
-    return folder / "model"
+    write_atomically(folder / _SCORES, json.dumps(results, indent=2).encode())
+    return folder / _MODEL

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from nmt.commands import MixingOption, ModelOption, PrecisionOption, SetOption, read_search
 from nmt.config import SearchConfig
+from nmt.disk import flush
 from nmt.errors import ConfigError, DataError, UnknownLanguage
 from nmt.runtime.ensemble import Mixing
 from nmt.runtime.precision import PrecisionChoice
@@ -22,7 +23,7 @@ from nmt.translator import BOX, Translator, load_model
 from training.corpus.files import TextFile, how_to_convert, lines
 from training.corpus.prepared import PreparedCorpus
 from training.corpus.records import Direction, Reason, TextPair
-from training.disk import flush_folder, key_of, reserve, writes_explained
+from training.disk import key_of, reserve, writes_explained
 
 _CHUNK = 512
 
@@ -144,7 +145,7 @@ class Teacher:
                 partial.unlink()
                 raise DataError(f"there is no text in {', '.join(map(str, origins))}; one sentence a line is wanted")
             partial.replace(output)
-            flush_folder(output.parent)
+            flush(output.parent)
         return done
 
     def _translated(self, translator: Translator, texts: Iterator[str]) -> Iterator[list[TextPair]]:

@@ -4,6 +4,7 @@ Loading torch takes seconds, so one process loads it once and forks a fresh one 
 A job and its answer, the exit statuses of its ranks, are a line of JSON each.
 """
 
+import errno
 import io
 import json
 import os
@@ -15,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from safetensors.torch import save_file
 from small_run import small_run
 
 from nmt.errors import NmtError
+from nmt.package import ModelFolder, save_model_folder
 from training import ranks
 from training.disk import writes_explained
 from training.stopping import stop_signals
@@ -64,21 +66,29 @@ def _work(
     stop_at_batch: int | None = None,
     signals: int = 1,
     kill_at_operation: int | None = None,
+    fail_at_operation: int | None = None,
     kill_after: float | None = None,
     threads: int = 1,
     largest_file: int | None = None,
     endless_validation: bool = False,
     record: bool = False,
+    copy_of: str | None = None,
     **settings: Any,
 ) -> int:
-    """Train. SIGTERM comes before the forward pass of a batch, SIGKILL at a file operation or so many seconds
-    after the first save has begun."""
+    """Train, or write a copy of a model folder. SIGTERM comes before the forward pass of a batch, SIGKILL at a file
+    operation, where the disk may also be full, or so many seconds after the first save has begun."""
     torch.set_num_threads(threads)
     if largest_file is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     if kill_at_operation is not None:
-        _kill_at_operation(kill_at_operation)
+        _at_operation(kill_at_operation, _die)
+    if fail_at_operation is not None:
+        _at_operation(fail_at_operation, _fill_the_disk)
     with stop_signals() as stop, ranks.joined(), writes_explained(folder):
+        if copy_of is not None:
+            model = ModelFolder.load(Path(copy_of))
+            save_model_folder(folder, model.description, model.tokenizer, model.weights, "# A copy\n")
+            return 0
         trainer = small_run(folder, **settings)
         if stop_at_batch is not None:
             _at_batch(trainer, stop_at_batch, signals)
@@ -145,31 +155,43 @@ def _kill_while_saving(trainer: Trainer, seconds: float) -> None:
     trainer._save = timed
 
 
-def _kill_at_operation(number: int) -> None:
-    """Count the writes, flushes and renames of checkpoints; die in the middle of a write, or before the others."""
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _fill_the_disk() -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _at_operation(number: int, happen: Callable[[], None]) -> None:
+    """Count writes of what is not whole yet, flushes, renames and deletions; let something happen in the middle of a
+    write, or before the others."""
     seen = iter(range(1, 1_000_000))
 
     def due() -> bool:
         return next(seen) == number
 
-    def die() -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
     def before(operation: Any) -> Any:
-        return lambda *arguments: die() if due() else operation(*arguments)
+        return lambda *given, **named: happen() if due() else operation(*given, **named)
 
     class HalfWriter(io.FileIO):
         def write(self, content: Any) -> int:
             if due():
                 super().write(content[: len(content) // 2])
-                die()
+                happen()
             return super().write(content)
 
     plain = io.open
-    io.open = lambda file, mode="r", *rest, **more: (
-        HalfWriter(file, mode) if str(file).endswith(".partial") and "w" in mode else plain(file, mode, *rest, **more)
-    )
-    os.fsync, os.replace = before(os.fsync), before(os.replace)
+
+    def opened(file: Any, mode: str = "r", *rest: Any, **more: Any) -> Any:
+        if ".partial" not in str(file) or "w" not in mode:
+            return plain(file, mode, *rest, **more)
+        writer = HalfWriter(file, "w")
+        return writer if "b" in mode else io.TextIOWrapper(writer, encoding="utf-8")
+
+    io.open = opened
+    for name in ("fsync", "replace", "rename", "unlink", "rmdir"):
+        setattr(os, name, before(getattr(os, name)))
 
 
 def _rank(rank: int, count: int, port: int, job: dict[str, Any]) -> int:

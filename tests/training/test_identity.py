@@ -1,14 +1,19 @@
-"""A run goes on with what it was begun with, or not at all; what may change between two starts may."""
+"""A run goes on with what it was begun with, or not at all; what may change between two starts may; what it ends with
+stays."""
 
+import errno
 import json
+import os
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
-from nmt.errors import TrainingError
+from nmt.errors import SaveError, TrainingError
+from nmt.package import ModelFolder
 from training.config import TrainingConfig
 from training.corpus.config import PrepareConfig
 from training.prepare import prepare_corpus
@@ -144,6 +149,59 @@ def test_a_run_that_is_finished_trains_nothing_and_says_so(folder: Path) -> None
 
     assert stuck.progress.update < 60
     assert train(folder, updates=60, learning_rate=1e-12, validation=validation).was_finished
+
+
+def test_a_run_that_is_finished_leaves_its_model_alone(folder: Path) -> None:
+    """Not a byte of it is written again, and it is what the run ends with."""
+    before = {file: file.stat().st_ino for file in (folder / "run/model").rglob("*")}
+    outcome = train(folder)
+
+    assert outcome.model == folder / "run/model"
+    assert {file: file.stat().st_ino for file in (folder / "run/model").rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda run: (run / "model/README.md").write_text("Ours."),
+        lambda run: (run / "model").rename(run / ".model.before"),
+        lambda run: (run / "scores.json").write_text('{"update 2": {}}'),
+    ],
+    ids=["altered", "aside after a kill", "of an earlier end"],
+)
+def test_a_finished_run_writes_its_model_where_that_is_not_whole_or_not_its_own(
+    folder: Path, harm: Callable[[Path], object]
+) -> None:
+    """From the checkpoints that are there: it is the model of before, and so are its scores."""
+    run, before = folder / "run", ModelFolder.load(folder / "run/model").sha256
+    scores = (run / "scores.json").read_bytes()
+    harm(run)
+    train(folder)
+
+    assert ModelFolder.load(run / "model").sha256 == before
+    assert (run / "scores.json").read_bytes() == scores
+    assert not [path for path in run.iterdir() if path.name.startswith(".model")]
+
+
+def test_a_model_that_could_not_be_written_is_written_by_the_same_command(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the error says: what was saved before is whole, the model of before included."""
+    before, rename = ModelFolder.load(folder / "run/model").sha256, os.rename
+
+    def fail(path: Path, to: Path) -> None:
+        if path.name == ".model.partial":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        rename(path, to)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", fail)
+        with pytest.raises(SaveError, match=r"model.partial could not be written: .*whole; check .* the same command"):
+            train(folder, updates=6)
+    assert ModelFolder.load(folder / "run/model").sha256 == before
+
+    assert train(folder, updates=6).was_finished
+    assert ModelFolder.load(folder / "run/model").sha256 != before
 
 
 def test_pairs_that_are_too_long_are_counted_aloud(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

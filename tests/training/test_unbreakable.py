@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from small_run import small_run
 from torch import Tensor
 
 from nmt.errors import Diverged, SaveError, TrainingError
+from nmt.package import ModelFolder
 from training.averaging import Checkpoints
 from training.disk import locked, writes_explained
 from training.run_state import STATE, Progress, load_progress, load_state, save_tensors
@@ -356,3 +358,32 @@ def test_what_a_checkpoint_names_is_there_wherever_the_run_was_killed(runs: Runs
             break
 
     assert saved > 8
+
+
+@pytest.mark.parametrize(("how", "status"), [("kill_at_operation", -signal.SIGKILL), ("fail_at_operation", 4)])
+def test_a_model_folder_that_is_replaced_is_whole_wherever_that_ends(
+    runs: Runs, tmp_path: Path, tiny_folder: Path, how: str, status: int
+) -> None:
+    """A kill or a full disk at each write, flush, rename and deletion: the old or the new model loads, never none, and
+    the same again brings the new one and leaves nothing beside it."""
+    place = tmp_path / "run" / "model"
+    place.parent.mkdir()
+    old, new = ModelFolder.load(tiny_folder).sha256, tmp_path / "new"
+    assert runs(new, copy_of=str(tiny_folder)) == [0]
+    found = []
+    for operation in itertools.count(1):
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(tiny_folder, place)
+        ended = runs(place, copy_of=str(tiny_folder), **{how: operation})
+        found.append(ModelFolder.load(place).sha256)
+
+        assert runs(place, copy_of=str(tiny_folder)) == [0]
+        assert ModelFolder.load(place).sha256 == ModelFolder.load(new).sha256
+        assert list(place.parent.iterdir()) == [place]
+        if ended == [0]:
+            break
+        assert ended == [status]
+
+    assert len(found) > 17
+    assert found == [old] * found.count(old) + [ModelFolder.load(new).sha256] * (len(found) - found.count(old))
+    assert found.count(old) == 16  # six files written, they and two folders flushed, and the two renames
