@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from nmt.errors import ConfigError, Forgotten, ModelFolderError, TrainingError
+from nmt.errors import ConfigError, Diverged, Forgotten, ModelFolderError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import NAME, Description, ModelFolder, save_model_folder
 from nmt.scoring.metrics import Metric
@@ -219,7 +219,8 @@ def _pairs(part: TrainingSet, tokenizer: Tokenizer, seed: int) -> Iterator[Sente
 def _choose(config: TrainingConfig, trainer: Trainer, data: _Data) -> _Choice:
     """Load the best checkpoint, or the mean of those around it if that is better on the whole dev set.
 
-    Raises `Forgotten` if no validation, or neither of the two, kept what a fine-tuned model has to keep.
+    Raises `Forgotten` if no validation, or neither of the two, kept what a fine-tuned model has to keep, and `Diverged`
+    if their weights do not fit into a model folder.
     """
     progress, model, checkpoints = trainer.progress, trainer.model, trainer.checkpoints
     if not progress.kept:
@@ -230,7 +231,7 @@ def _choose(config: TrainingConfig, trainer: Trainer, data: _Data) -> _Choice:
     whole = config.validation.model_copy(update={"sentences": _ALL})
     validator, dev = data.validator(whole, lost=data.guard(config, whole)), {}
     for origin, weights in candidates.items():
-        model.load_weights(_halved(weights))  # what is scored is what will be shipped
+        model.load_weights(_halved(origin, weights))  # what is scored is what will be shipped
         dev[origin] = validator.run(model, _ALL_METRICS)
     allowed = [origin for origin in dev if config.fine_tune is None or config.fine_tune.allows(dev[origin].lost)]
     if not allowed:
@@ -238,7 +239,7 @@ def _choose(config: TrainingConfig, trainer: Trainer, data: _Data) -> _Choice:
         losses = ", ".join(f"{score:.1f} on {name}" for name, score in best.lost.items())
         raise Forgotten(_forgotten(config, f"on the whole guard at its best update {progress.best_update} ({losses})"))
     chosen = max(allowed, key=lambda origin: dev[origin].metric(config.validation.metric))
-    model.load_weights(_halved(candidates[chosen]))
+    model.load_weights(_halved(chosen, candidates[chosen]))
     test = data.validator(whole, "test").run(model, _ALL_METRICS) if data.corpus.manifest.test else None
     return _Choice(chosen, dev, test)
 
@@ -260,9 +261,17 @@ def _is_written(config: TrainingConfig, folder: Path, progress: Progress) -> boo
     return found.path == folder / _MODEL and list(scored) == list(_candidates(config, progress))
 
 
-def _halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _halved(origin: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights as a model folder holds them."""
-    return {name: weight.half() for name, weight in weights.items()}
+    halves = {name: weight.half() for name, weight in weights.items()}
+    broken = sorted(name for name, half in halves.items() if not bool(torch.isfinite(half).all()))
+    if broken:
+        raise Diverged(
+            f"no model was written: {broken[0]} of {origin} is {weights[broken[0]].abs().max():g} somewhere, and "
+            f"float16, in which models are stored, ends at {torch.finfo(torch.float16).max:g}; lower learning_rate or "
+            "raise weight_decay, and train in another folder"
+        )
+    return halves
 
 
 def _forgotten(config: TrainingConfig, when: str) -> str:

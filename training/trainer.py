@@ -210,7 +210,8 @@ class Trainer:
         """Note a validation, and keep the weights if they may be needed."""
         score, progress = result.metric(self.config.validation.metric), self.progress
         allowed = self.config.fine_tune is None or self.config.fine_tune.allows(result.lost)
-        if allowed and (progress.best_score is None or score > progress.best_score):
+        better = progress.best_score is None or not score <= progress.best_score  # or one that is no number
+        if allowed and math.isfinite(score) and better:
             progress.best_score, progress.best_update = score, progress.update
             progress.validations_since_best = 0
         else:

@@ -1,5 +1,6 @@
 """How good the model is now: its loss and its translations of the dev set."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ import torch
 
 from nmt import kernels
 from nmt.alignment import Alignment
+from nmt.errors import Diverged
 from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime.stepper import stepper_of
 from nmt.scoring.metrics import Metric, MetricScore, corpus_scores
@@ -27,6 +29,8 @@ Row = TypeVar("Row")
 _LOSS_BATCH_PIECES = 4000
 _GATE_SENTENCES = 32
 _NO_LIMIT = 10_000
+_HOPELESS = math.log(torch.finfo(torch.float32).max)
+"""Nats a piece that stand for a probability which float32 does not hold; a network that knows nothing is at 7 to 11."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +105,17 @@ class Validator:
     def run(self, model: Seq2Seq, metrics: Sequence[Metric] = ("bleu", "chrf")) -> ValidationResult:
         """Loss by teacher forcing, and scores by the search that the recipe names.
 
+        Raises `Diverged` if the loss is hopeless: no search finds anything then.
         TER takes minutes of what a model writes before it has learned to end a sentence.
         """
         model.eval()
+        loss = self._loss(model)
+        if not loss < _HOPELESS:  # it may also be no number
+            raise Diverged(
+                f"the loss on the dev set is {loss:.3g} nats a piece: the weights have grown out of bounds; lower "
+                "learning_rate or raise warmup_updates, and give the same command again, or, where what was saved last "
+                "ends so again, train in another folder"
+            )
         translator = Translator([stepper_of(model)], self._tokenizer, list(self._dev))
         engines = engines_beside_training(next(model.parameters()).device.type)
         scores, samples = {}, {}
@@ -112,7 +124,7 @@ class Validator:
             texts, samples[name] = self._translate(translator, direction, rows, engines)
             references = [own for _, own in rows]
             scores[name] = corpus_scores(texts, references, tokenize=self._config.tokenize, metrics=metrics)
-        return ValidationResult(self._loss(model), scores, samples, self._saturation(model), self._lost(model))
+        return ValidationResult(loss, scores, samples, self._saturation(model), self._lost(model))
 
     def _translate(
         self, translator: Translator, direction: Direction, rows: DevSet, engines: int

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from nmt.errors import SaveError, TrainingError
+from nmt.errors import Diverged, SaveError, TrainingError
 from nmt.package import ModelFolder
 from training.config import TrainingConfig
 from training.corpus.config import PrepareConfig
 from training.prepare import prepare_corpus
 from training.run import Outcome, run_training
-from training.run_state import Progress, load_identity, load_state, save_tensors
+from training.run_state import Progress, load_identity, load_progress, load_state, save_tensors
 
 STATE = Path("checkpoints/last.safetensors")
 SHAPE = {"embedding_size": 8, "encoder_size": 8, "decoder_size": 16, "attention_size": 8}
@@ -181,6 +181,30 @@ def test_a_finished_run_writes_its_model_where_that_is_not_whole_or_not_its_own(
     assert ModelFolder.load(run / "model").sha256 == before
     assert (run / "scores.json").read_bytes() == scores
     assert not [path for path in run.iterdir() if path.name.startswith(".model")]
+
+
+def test_weights_that_a_model_folder_cannot_hold_are_named(folder: Path) -> None:
+    """In float16 they would be infinite; the status is that of numbers that are not finite."""
+    for checkpoint in (folder / "run/checkpoints").glob("update-*"):
+        weights = load_file(checkpoint)
+        weights["output.bias"][0] = -70_000
+        save_tensors(checkpoint, weights)
+    shutil.rmtree(folder / "run/model")
+    message = r"no model was written: output.bias of update \d is 70000 somewhere, and float16, .* ends at 65504; lower"
+
+    with pytest.raises(Diverged, match=message):
+        train(folder)
+    assert not (folder / "run/model").exists()
+
+
+def test_a_run_that_blows_up_while_its_weights_stay_finite_says_so(folder: Path) -> None:
+    """At its first validation, and again if the same command goes on with what was saved."""
+    shutil.rmtree(folder / "run")
+    for _ in range(2):
+        with pytest.raises(Diverged, match=r"the loss on the dev set is .* nats a piece: .*; lower learning_rate"):
+            train(folder, learning_rate=1e30, save_every=1)
+    assert Diverged.exit_status == 5
+    assert load_progress(folder / "run" / STATE).best_score is None
 
 
 def test_a_model_that_could_not_be_written_is_written_by_the_same_command(

@@ -48,6 +48,17 @@ def test_patience_ends_a_run(tmp_path: Path) -> None:
     assert progress.validations_since_best == 10
 
 
+def test_a_score_that_is_not_finite_is_never_the_best(tmp_path: Path) -> None:
+    """Neither the first nor a later one; and one that an earlier version took for the best is beaten by any other."""
+    nan, inf = float("nan"), float("inf")
+    run, losses = small_run(tmp_path), iter([nan, 7.0, inf])
+    run.validator.run = lambda model: ValidationResult(loss=next(losses))
+    run.progress.best_score = nan
+    progress = run.run()
+
+    assert (progress.best_update, progress.best_score, progress.validations_since_best) == (8, -7.0, 1)
+
+
 @given(sentences=sentences, budget=st.integers(5, 60), epoch=st.integers(0, 3))
 def test_an_epoch_has_every_pair_once_and_keeps_the_budget(sentences: list[list[int]], budget: int, epoch: int) -> None:
     """Batches of several pairs stay within the budget on both sides; pairs over the limit are left out and counted."""

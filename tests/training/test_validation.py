@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from nmt import kernels
 from nmt.config import ModelConfig, SearchConfig
+from nmt.errors import Diverged
 from nmt.model.seq2seq import Seq2Seq
 from nmt.scoring.metrics import MetricScore
 from training.batches import Batches
@@ -53,3 +54,19 @@ def test_the_loss_is_that_of_each_piece_with_nothing_dropped() -> None:
 
     assert result.loss == pytest.approx(losses / pieces, rel=1e-4)
     assert "nrefs:2" in result.scores["xx-cp"]["bleu"].signature
+
+
+@pytest.mark.parametrize(("scale", "loss"), [(3e3, r"\d\S+"), (1e30, r"\S+e\+\d\d"), (float("inf"), "nan")])
+def test_a_hopeless_loss_is_said_before_anything_is_translated(scale: float, loss: str) -> None:
+    """No search finds anything then, and what it would say is no help to anybody who trains."""
+    tokenizer, lines = letter_tokenizer(), sentences(3, seed=5)
+    vocabularies = {side: getattr(tokenizer, side) for side in ("source_vocabulary", "target_vocabulary")}
+    sizes = {"embedding_size": 8, "encoder_size": 8, "decoder_size": 8, "attention_size": 8}
+    torch.manual_seed(0)
+    model = Seq2Seq(ModelConfig.model_validate({**vocabularies, **sizes}))
+    for weight in model.parameters():
+        weight.data *= scale
+    validator = Validator(tokenizer, {COPY: [(line, [line]) for line in lines]}, Validation())
+
+    with pytest.raises(Diverged, match=rf"the loss on the dev set is {loss} nats a piece: .* in another folder"):
+        validator.run(model)
