@@ -1,6 +1,7 @@
 """Where a run reports to: JSON lines, the samples, TensorBoard. terminal.py has the screen."""
 
 import json
+import math
 import os
 import time
 from dataclasses import asdict, dataclass
@@ -85,9 +86,8 @@ class JsonLines:
         """After each update."""
         means = self._window.add(report)
         if means:
-            self._write(
-                "training", progress, learning_rate=report.learning_rate, gradient_norm=report.gradient_norm, **means
-            )
+            now = {"learning_rate": report.learning_rate, "gradient_norm": report.gradient_norm}
+            self._write("training", progress, **now, skipped_updates=progress.skipped_updates, **means)
 
     def validation(self, progress: Progress, result: ValidationResult) -> None:
         """After each validation."""
@@ -105,8 +105,18 @@ class JsonLines:
 
     def _write(self, kind: str, progress: Progress, **fields: object) -> None:
         where = {"update": progress.update, "epoch": progress.epoch, "seconds": round(progress.seconds, 1)}
-        self._file.write(json.dumps({"kind": kind, **where, **fields}, ensure_ascii=False) + "\n")
+        record = _with_nulls({"kind": kind, **where, **fields})
+        self._file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
         self._file.flush()
+
+
+def _with_nulls(value: object) -> object:
+    """The same with null for each number that JSON does not have: NaN and the infinities."""
+    if isinstance(value, dict):
+        return {name: _with_nulls(own) for name, own in value.items()}
+    if isinstance(value, list):
+        return [_with_nulls(own) for own in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _is_cut_short(path: Path) -> bool:

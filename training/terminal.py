@@ -38,7 +38,8 @@ class Terminal:
         means = self._window.add(report)
         text = None
         if means:
-            text = f"loss {means['loss']:.3f} · {means['pieces_per_second']:,.0f} pieces/s {self._dev}"
+            skipped = f" · {progress.skipped_updates:,} skipped" if progress.skipped_updates else ""
+            text = f"loss {means['loss']:.3f} · {means['pieces_per_second']:,.0f} pieces/s{skipped} {self._dev}"
             if not self._console.is_terminal:
                 self._console.print(f"update {progress.update} · {text}", highlight=False)
         self._bar.update(self._task, completed=progress.update, description=text)

@@ -321,6 +321,21 @@ def test_a_gradient_that_is_not_finite_skips_the_update_and_is_counted(tmp_path:
     assert (progress.skipped_updates, progress.skips_in_a_row) == (1, 0)
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_the_log_counts_skipped_updates_and_is_json(tmp_path: Path, bad: float) -> None:
+    """With null for a norm that is no number; others than Python read no NaN."""
+    run, strange = small_run(tmp_path), list[str]()
+    run.model.decoder.readout.bias.register_hook(lambda gradient: gradient * (bad if run.progress.update == 3 else 1))
+    run.run()
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    records = [json.loads(line, parse_constant=strange.append) for line in lines]
+    training = [record for record in records if record["kind"] == "training"]
+
+    assert strange == []
+    assert [record["skipped_updates"] for record in training] == [0, 0, *[1] * 10]
+    assert [record["update"] for record in training if record["gradient_norm"] is None] == [3]
+
+
 def test_a_checkpoint_that_is_not_finite_is_never_written(tmp_path: Path) -> None:
     """A single value, in any tensor of weights or optimizer, at any of a hundred places."""
     run, rng = small_run(tmp_path), random.Random(0)

@@ -121,6 +121,19 @@ def test_watching_shows_the_samples_and_the_bar_what_one_wants_to_know(terminal:
     assert ("/10 updates" in text) == terminal
 
 
+def test_skipped_updates_stand_beside_the_bar() -> None:
+    """Once there are some."""
+    screen = io.StringIO()
+    shown = Terminal(10, every=1, console=Console(file=screen, force_terminal=True, width=160))
+    shown.update(Progress(update=1), REPORT)
+    shown._live.refresh()
+    assert "skipped" not in screen.getvalue()
+
+    shown.update(Progress(update=2, skipped_updates=1), REPORT)
+    shown.close(Progress(update=2))
+    assert "pieces/s · 1 skipped" in screen.getvalue()
+
+
 def test_without_watching_there_are_no_samples() -> None:
     """Only the scores."""
     screen = io.StringIO()
