@@ -1,36 +1,44 @@
 """What a run shows on the screen: how far it is, how good, and, if one wants to watch, how it translates by now."""
 
-from rich.console import Console, Group, RenderableType
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
-from rich.table import Table
+from rich.rule import Rule
+from rich.table import Column
 from rich.text import Text
 
 from training.loggers import UpdateReport, Window, samples_text
 from training.run_state import Progress
-from training.validation import ValidationResult
+from training.validation import Sample, ValidationResult
 
 
 class Terminal:
     """A bar where there is a terminal, a line now and then where there is none; on stderr.
 
-    With `watch`, the sample sentences stand above the bar and change at each validation.
+    Below the bar stand the last scores on the dev set and, with `watch`, as many of the sample sentences as there is
+    room for; they change at each validation.
     """
 
     def __init__(self, updates: int, *, watch: bool = False, every: int = 20, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
         self._watch = watch
         self._window = Window(every if self._console.is_terminal else 50 * every)
-        columns = [TextColumn("{task.completed}/{task.total} updates"), BarColumn(), TimeRemainingColumn()]
-        self._bar = ProgressBar(*columns, TextColumn("{task.description}"), console=self._console)
+        gauge = BarColumn(bar_width=None, table_column=Column(ratio=1))  # gets what the others leave
+        columns = [TextColumn("{task.completed}/{task.total} updates"), gauge, TimeRemainingColumn()]
+        self._bar = ProgressBar(*columns, TextColumn("{task.description}"), console=self._console, expand=True)
         self._task = self._bar.add_task("", total=updates)
         self._dev = ""
-        self._samples: RenderableType = Text("The samples appear with the first validation.") if watch else Group()
+        self._samples = [Text("The samples appear with the first validation.")] if watch else list[RenderableType]()
         self._live = Live(get_renderable=self._view, console=self._console, refresh_per_second=4)
 
     def _view(self) -> RenderableType:
-        return Group(self._samples, self._bar)
+        dev = [Text(self._dev)] if self._dev else []
+        return _Stack([self._bar, *dev, *self._samples])
 
     def update(self, progress: Progress, report: UpdateReport) -> None:
         """Move the bar."""
@@ -39,21 +47,22 @@ class Terminal:
         text = None
         if means:
             skipped = f" · {progress.skipped_updates:,} skipped" if progress.skipped_updates else ""
-            text = f"loss {means['loss']:.3f} · {means['pieces_per_second']:,.0f} pieces/s{skipped} {self._dev}"
+            text = f"loss {means['loss']:.3f} · {means['pieces_per_second']:,.0f} pieces/s{skipped}"
             if not self._console.is_terminal:
-                self._console.print(f"update {progress.update} · {text}", highlight=False)
+                said = filter(None, (f"update {progress.update}", text, self._dev))
+                self._console.print(" · ".join(said), highlight=False)
         self._bar.update(self._task, completed=progress.update, description=text)
 
     def validation(self, progress: Progress, result: ValidationResult) -> None:
         """Say how good the model is now, and show its translations."""
         self._appear()
         parts = [f"{d} BLEU {own['bleu'].score:.1f} chrF {own['chrf'].score:.1f}" for d, own in result.scores.items()]
-        self._dev = "· dev " + ", ".join(parts)
+        self._dev = "dev " + ", ".join(parts)
         if result.lost:
             self._dev += " · lost " + ", ".join(f"{score:.1f} on {name}" for name, score in result.lost.items())
-        self._console.print(f"update {progress.update}: dev loss {result.loss:.3f} {self._dev}", highlight=False)
+        self._console.print(f"update {progress.update}: dev loss {result.loss:.3f} · {self._dev}", highlight=False)
         if self._watch and self._console.is_terminal:
-            self._samples = _table(progress.update, result)
+            self._samples = _blocks(result)
         elif self._watch:
             self._console.print(samples_text(progress.update, result), highlight=False, markup=False, soft_wrap=True)
         self._window.reset()
@@ -69,11 +78,28 @@ class Terminal:
             self._live.stop()
 
 
-def _table(update: int, result: ValidationResult) -> Table:
-    """Source, translation and reference of each sample."""
-    table = Table(title=f"update {update}", show_header=False, expand=True, show_lines=True)
-    for direction, samples in result.samples.items():
-        for sample in samples:
-            lines = (Text(sample.source, "dim"), Text(sample.translation, "bold"), Text(sample.reference, "green dim"))
-            table.add_row(direction, Group(*lines))
-    return table
+@dataclass(frozen=True, slots=True)
+class _Stack:
+    """One below the other, the first as many as the terminal has lines for."""
+
+    parts: Sequence[RenderableType]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        lines = options.size.height
+        for part in self.parts:
+            lines -= len(console.render_lines(part, options, pad=False))
+            if lines < 0:
+                return
+            yield part
+
+
+def _blocks(result: ValidationResult) -> list[RenderableType]:
+    """One of each sample; the directions take turns, so that each is seen."""
+    own = [[_block(direction, sample) for sample in samples] for direction, samples in result.samples.items()]
+    return [block for blocks in zip_longest(*own) for block in blocks if block]
+
+
+def _block(direction: str, sample: Sample) -> Group:
+    """Source, translation and reference."""
+    texts = Text(sample.source, "dim"), Text(sample.translation, "bold"), Text(sample.reference, "green dim")
+    return Group(Rule(direction, style="dim"), *texts)

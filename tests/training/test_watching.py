@@ -94,6 +94,26 @@ def test_every_layer_of_every_wiring_is_seen(wiring: str) -> None:
     assert gates.shares == {name: 1.0 for name, m in model.named_modules() if isinstance(m, LSTMLayer)}
 
 
+def two_directions(samples: int) -> ValidationResult:
+    """A validation of two directions, with long sentences."""
+    names, scores = ("de-en", "en-de"), {name: MetricScore(12.5, "signature") for name in ("bleu", "chrf")}
+    alignment = Alignment("words", [], [], torch.zeros(0, 0).numpy())
+    own = [Sample("ein Hund " * 9, "a dog " * 9, f"the dog {i} " * 9, alignment) for i in range(samples)]
+    return ValidationResult(2.5, dict.fromkeys(names, scores), dict.fromkeys(names, own))
+
+
+def last_frame(*, watch: bool, samples: int) -> list[str]:
+    """What a terminal of 80 columns and 24 lines shows after a validation of two directions and an update."""
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=80, height=24)
+    shown = Terminal(20_000, watch=watch, every=1, console=console)
+    shown.validation(Progress(update=11_999), two_directions(samples))
+    shown.update(Progress(update=12_000, skipped_updates=3), REPORT)
+    shown.close(Progress(update=12_000))
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
+    return text[text.rindex("12000/20000") :].splitlines()
+
+
 def result(translation: str = "a [b] dog", bleu: float = 12.5) -> ValidationResult:
     """A validation of one direction with one sample."""
     sample = Sample("ein Hund", "a dog", translation, Alignment("words", [], [], torch.zeros(0, 0).numpy()))
@@ -132,6 +152,28 @@ def test_skipped_updates_stand_beside_the_bar() -> None:
     shown.update(Progress(update=2, skipped_updates=1), REPORT)
     shown.close(Progress(update=2))
     assert "pieces/s · 1 skipped" in screen.getvalue()
+
+
+def test_a_terminal_of_80_columns_has_room_for_bar_time_left_loss_and_the_scores_of_two_directions() -> None:
+    """The scores on a line of their own, so that the bar keeps its place."""
+    bar, *below = last_frame(watch=False, samples=4)
+
+    assert re.fullmatch(r"12000/20000 updates ━.*━ [-\d]:[-\d]{2}:[-\d]{2} loss 3.000 · .* pieces/s · 3 skipped ?", bar)
+    assert " ".join(map(str.strip, below)) == "dev de-en BLEU 12.5 chrF 12.5, en-de BLEU 12.5 chrF 12.5"
+
+
+def test_a_terminal_of_24_lines_shows_the_bar_and_as_many_samples_as_fit() -> None:
+    """Whole ones, of both directions in turn; none is cut off, and nothing pushes the bar out."""
+    bar, dev, *below = last_frame(watch=True, samples=4)
+
+    assert re.search(r" [-\d]:[-\d]{2}:[-\d]{2} loss 3.000", bar)
+    assert dev.startswith("dev de-en")
+    assert [line.strip("─ ") for line in below if line.startswith("─")] == ["de-en", "en-de", "de-en", "en-de"]
+    assert [word for word in ("the dog 0", "the dog 1", "the dog 2") if any(word in line for line in below)] == [
+        "the dog 0",
+        "the dog 1",
+    ]
+    assert len(below) == 4 * 5
 
 
 def test_without_watching_there_are_no_samples() -> None:
