@@ -11,13 +11,17 @@ from typing import Annotated, Any, Self
 import typer
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from nmt.errors import DataError
 from training.pictures import Curve, curves_svg
 from training.report.html import check_writable
+
+_WIDTH_OF_A_FILE = 1_000_000
+"""Or of a pipe: nobody counts its columns."""
 
 Record = dict[str, Any]
 Rows = list[tuple[str, list[str]]]
@@ -35,9 +39,10 @@ class Run:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read what `nmt train` wrote into a folder; a line that a kill has cut short is passed over."""
+        """Read what `nmt train` wrote into a folder; a line that a kill has cut short, be it in
+        the middle of a character, is passed over."""
         try:
-            lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+            lines = (folder / "log.jsonl").read_text(encoding="utf-8", errors="replace").split("\n")
             settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DataError(f"{folder} is no folder of a run, which `nmt train --output` makes: {error}") from error
@@ -48,7 +53,7 @@ class Run:
             while own and own[-1]["update"] >= record["update"]:
                 own.pop()
             own.append(record)
-        return cls(folder.name, records["training"], records["validation"], dict(_flat(settings)))
+        return cls(folder.resolve().name, records["training"], records["validation"], dict(_flat(settings)))
 
     def scores(self, direction: str, metric: str) -> list[tuple[Record, float]]:
         """The validations with their score in a direction."""
@@ -69,11 +74,11 @@ def runs(
     check_writable(html)
     compared = [Run.read(folder) for folder in folders]
     rows = compare(compared)
-    table = Table("", *(escape(run.name) for run in compared))
-    for title, cells in rows:
-        table.add_row(*map(escape, (title, *cells)))
     console = Console()
-    console.print(table)
+    if not console.is_terminal:
+        console.width = _WIDTH_OF_A_FILE
+    for table in tables([run.name for run in compared], rows, console.width):
+        console.print(table)
     if html:
         html.write_text(render(compared, rows), encoding="utf-8")
         console.print(f"written to {html}")
@@ -96,6 +101,27 @@ def compare(compared: Sequence[Run]) -> Rows:
     keys = sorted(set().union(*(run.settings for run in compared)))
     settings = [(key, [run.settings.get(key, "") for run in compared]) for key in keys]
     return rows + [(key, cells) for key, cells in settings if len(set(cells)) > 1]
+
+
+def tables(names: Sequence[str], rows: Rows, width: int) -> Iterator[Table]:
+    """The table for a screen: as many runs side by side as `width` columns have room for, and others below.
+
+    A run that needs more than there is has a table of its own, whose cells are wrapped; no title ever is.
+    """
+    columns = list(zip(_unlike(names), *(cells for _, cells in rows), strict=True))
+    titles = ("", *(title for title, _ in rows))
+    while columns:
+        count = max([n for n in range(1, len(columns) + 1) if _width([titles, *columns[:n]]) <= width], default=1)
+        table = Table(Column(no_wrap=True), *(Column(escape(name), overflow="fold") for name, *_ in columns[:count]))
+        for cells in list(zip(titles, *columns[:count], strict=True))[1:]:
+            table.add_row(*map(escape, cells))
+        yield table
+        columns = columns[count:]
+
+
+def _width(columns: Sequence[Sequence[str]]) -> int:
+    """Of a table of these columns, each with a border and a space on both sides."""
+    return 1 + sum(3 + max(map(cell_len, column)) for column in columns)
 
 
 def render(compared: Sequence[Run], rows: Rows) -> str:

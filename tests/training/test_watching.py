@@ -20,7 +20,7 @@ from nmt.scoring.metrics import MetricScore
 from training.gates import Saturation
 from training.loggers import JsonLines, UpdateReport
 from training.run_state import Progress
-from training.runs import Run, compare, render
+from training.runs import Run, compare, render, runs
 from training.terminal import Terminal
 from training.validation import Sample, ValidationResult
 
@@ -234,6 +234,54 @@ def test_updates_that_were_made_twice_count_once(tmp_path: Path) -> None:
     run = Run.read(folder)
 
     assert [record["update"] for record in run.training] == [1, 2, 3, 4]
+
+
+def shown_runs(monkeypatch: pytest.MonkeyPatch, width: int, terminal: bool, *folders: Path) -> str:
+    """What `nmt runs` prints into a terminal of so many columns, or into a pipe."""
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=terminal, width=width, color_system=None)
+    monkeypatch.setattr("training.runs.Console", lambda: console)
+    runs(list(folders))
+    return screen.getvalue()
+
+
+@pytest.mark.parametrize(("terminal", "tables"), [(True, 3), (False, 1)])
+def test_no_title_of_a_setting_is_cut_off_however_many_runs_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool, tables: int
+) -> None:
+    """In a terminal those that find no room stand below, each under its name; a pipe has room for all."""
+    folders = [
+        a_run(tmp_path / f"run{i}", 1, 2, model={"decoder_size": i, "recurrent_dropout": i / 10}, data=f"{i}" * 50)
+        for i in range(2)
+    ]
+    folders += [a_run(tmp_path / f"run{i}", 1, data="x", model={"decoder_size": i}) for i in range(2, 6)]
+    shown = shown_runs(monkeypatch, 80, terminal, *folders)
+
+    assert shown.count("│ model.recurrent_dropout") == shown.count("│ de-en dev BLEU, best") == tables
+    assert all(shown.count(f"run{i} ") == 1 for i in range(6))
+    assert "…" not in shown
+    assert not terminal or max(map(len, shown.splitlines())) <= 80
+
+
+def test_each_run_has_a_heading_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where two folders have one name, or the folder is the one that we are in."""
+    (tmp_path / "x").mkdir()
+    first, second = a_run(tmp_path / "mine", 1), a_run(tmp_path / "x" / "mine", 1)
+    monkeypatch.chdir(a_run(tmp_path / "here", 1))
+    heading = shown_runs(monkeypatch, 80, True, first, second, Path()).splitlines()[1]
+
+    assert [cell.strip() for cell in heading.split("┃")[2:-1]] == ["mine (1)", "mine (2)", "here"]
+
+
+def test_a_log_that_ends_or_goes_on_within_a_character_or_a_line_of_text_is_read(tmp_path: Path) -> None:
+    """A kill cuts wherever it comes, and a sample may have a separator of lines within it."""
+    folder = a_run(tmp_path / "a", 1)
+    log = JsonLines(folder / "log.jsonl", every=1)
+    log.validation(Progress(update=2), result("one\u2028two"))
+    with (folder / "log.jsonl").open("ab") as file:
+        file.write('{"kind": "validation", "samples": "ü'.encode()[:-1])
+
+    assert [record["update"] for record in Run.read(folder).validations] == [1, 2]
 
 
 def test_the_page_of_runs_needs_nothing_else(tmp_path: Path) -> None:
