@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -15,6 +15,9 @@ from training.run_state import Progress
 from training.validation import ValidationResult
 
 _EVERY = 50
+
+Ending = Literal["updates", "patience", "signal"]
+"""Why a run ended: by its plan, for want of a better validation, or on request."""
 
 
 @dataclass(slots=True)
@@ -38,7 +41,7 @@ class Logger(Protocol):
     def validation(self, progress: Progress, result: ValidationResult) -> None:
         """After each validation."""
 
-    def close(self, progress: Progress) -> None:
+    def close(self, progress: Progress, ending: Ending | None) -> None:
         """At the end of the run, also of an interrupted one."""
 
 
@@ -98,10 +101,10 @@ class JsonLines:
         """What there is to say before the run begins."""
         self._write("note", Progress(), text=text)
 
-    def close(self, progress: Progress) -> None:
+    def close(self, progress: Progress, ending: Ending | None) -> None:
         """At the end."""
         with self._file:
-            self._write("end", progress, **asdict(progress))
+            self._write("end", progress, reason=ending or "error", **asdict(progress))
 
     def _write(self, kind: str, progress: Progress, **fields: object) -> None:
         where = {"update": progress.update, "epoch": progress.epoch, "seconds": round(progress.seconds, 1)}
@@ -153,7 +156,7 @@ class SampleFile:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(samples_text(progress.update, result) + "\n")
 
-    def close(self, progress: Progress) -> None:
+    def close(self, progress: Progress, ending: Ending | None) -> None:
         """Nothing to do."""
 
 
@@ -185,6 +188,6 @@ class TensorBoard:
                 self._writer.add_figure(f"attention/{direction}", attention_figure(sample.alignment), progress.update)
         self._window.reset()
 
-    def close(self, progress: Progress) -> None:  # noqa: ARG002 - a Logger
+    def close(self, progress: Progress, ending: Ending | None) -> None:  # noqa: ARG002 - a Logger
         """Flush."""
         self._writer.close()

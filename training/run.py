@@ -131,6 +131,8 @@ def run_training(config: TrainingConfig, name: str, folder: Path, *, watch: bool
             return Outcome(progress, trainer.interrupted)
         if trainer.was_finished and _is_written(config, folder, progress):
             return Outcome(progress, interrupted=False, model=folder / _MODEL, was_finished=True)
+        if trainer.ending == "patience":
+            _say(_out_of_patience(config, progress))
         choice = stop.attempt(lambda: _choose(config, trainer, data))
         if choice is None:
             return Outcome(progress, interrupted=True)
@@ -163,6 +165,18 @@ def _notes(config: TrainingConfig, data: _Data) -> list[str]:
     return notes
 
 
+def _say(text: str) -> None:
+    """One line on the screen."""
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(text)
+
+
+def _out_of_patience(config: TrainingConfig, progress: Progress) -> str:
+    return (
+        f"ended at update {progress.update:,} of {config.updates:,}: no better validation since update "
+        f"{progress.best_update:,} (validation.patience = {config.validation.patience})"
+    )
+
+
 def _loggers(config: TrainingConfig, folder: Path, watch: bool, notes: list[str]) -> list[Logger]:
     """Those of the first rank, which alone writes; what it writes first is the recipe as it was understood."""
     if ranks.rank() > 0:
@@ -170,7 +184,7 @@ def _loggers(config: TrainingConfig, folder: Path, watch: bool, notes: list[str]
     write_atomically(folder / "config.json", config.model_dump_json(indent=2).encode() + b"\n")
     log = JsonLines(folder / "log.jsonl")
     for note in notes:
-        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(note)
+        _say(note)
         log.note(note)
     return [
         log,

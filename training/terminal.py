@@ -12,7 +12,7 @@ from rich.rule import Rule
 from rich.table import Column
 from rich.text import Text
 
-from training.loggers import UpdateReport, Window, samples_text
+from training.loggers import Ending, UpdateReport, Window, samples_text
 from training.run_state import Progress
 from training.validation import Sample, ValidationResult
 
@@ -72,7 +72,7 @@ class Terminal:
         if self._console.is_terminal and not self._live.is_started:
             self._live.start()
 
-    def close(self, progress: Progress) -> None:  # noqa: ARG002 - a Logger
+    def close(self, progress: Progress, ending: Ending | None) -> None:  # noqa: ARG002 - a Logger
         """Leave the terminal as it was."""
         if self._live.is_started:
             self._live.stop()

@@ -19,7 +19,7 @@ from training.averaging import Checkpoints, MovingAverage
 from training.batches import Batch, Batches
 from training.config import TrainingConfig
 from training.identity import Identity
-from training.loggers import Logger, UpdateReport
+from training.loggers import Ending, Logger, UpdateReport
 from training.memory import keep_freed_memory
 from training.objective import Objective
 from training.run_state import STATE, Progress, load_state, optimizer_tensors, restore_optimizer, save_state
@@ -87,9 +87,9 @@ class Trainer:
             for logger in self.loggers:
                 closing.callback(self._close, logger)
             self._resume()
-            self.was_finished = self._ended()
+            self.was_finished = self.ending is not None
             started = time.monotonic() - self.progress.seconds
-            while not self._ended():
+            while not self.ending:
                 if self._validation_is_due():
                     self._validate()
                 else:
@@ -100,13 +100,19 @@ class Trainer:
         return self.progress
 
     def _close(self, logger: Logger) -> None:
-        logger.close(self.progress)
+        logger.close(self.progress, self.ending)
 
-    def _ended(self) -> bool:
+    @property
+    def ending(self) -> Ending | None:
+        """Why the run is at its end; None while it is not."""
         config, progress = self.config, self.progress
-        out_of_patience = progress.validations_since_best >= config.validation.patience
-        finished = out_of_patience or progress.update >= config.updates
-        return self.interrupted or (finished and not self._validation_is_due())
+        if self.interrupted:
+            return "signal"
+        if self._validation_is_due():
+            return None
+        if progress.update >= config.updates:
+            return "updates"
+        return "patience" if progress.validations_since_best >= config.validation.patience else None
 
     def _validation_is_due(self) -> bool:
         update = self.progress.update

@@ -151,6 +151,20 @@ def test_a_run_that_is_finished_trains_nothing_and_says_so(folder: Path) -> None
     assert train(folder, updates=60, learning_rate=1e-12, validation=validation).was_finished
 
 
+def test_a_run_that_is_out_of_patience_says_so(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """When, since when, and by which key; one that went to the end of its plan has nothing to say."""
+    validation = {**VALIDATION, "patience": 2}
+    outcome = train(folder, updates=1000, learning_rate=1e-12, validation=validation)
+    update, best = outcome.progress.update, outcome.progress.best_update
+    assert (
+        f"ended at update {update} of 1,000: no better validation since update {best} (validation.patience = 2)\n"
+        in capfd.readouterr().err
+    )
+
+    train(folder, updates=update + 2, validation={**VALIDATION, "patience": 50})
+    assert "ended at" not in capfd.readouterr().err
+
+
 def test_a_run_that_is_finished_leaves_its_model_alone(folder: Path) -> None:
     """Not a byte of it is written again, and it is what the run ends with."""
     before = {file: file.stat().st_ino for file in (folder / "run/model").rglob("*")}

@@ -22,6 +22,7 @@ from training.disk import write_atomically
 from training.identity import Given
 from training.run_state import Progress, load_identity, load_state, save_state
 from training.schedule import learning_rate
+from training.stopping import StopRequest
 from training.trainer import Work, choose_device, choose_precision
 from training.validation import ValidationResult, spread
 
@@ -46,6 +47,29 @@ def test_patience_ends_a_run(tmp_path: Path) -> None:
 
     assert progress.best_update == 4
     assert progress.validations_since_best == 10
+    assert last_record(tmp_path)["reason"] == "patience"
+
+
+def test_the_log_ends_with_why_the_run_ended(tmp_path: Path) -> None:
+    """By its plan, on request, or by an error."""
+    stop = StopRequest()
+    planned, stopped, failed = (small_run(tmp_path / name) for name in ("planned", "stopped", "failed"))
+    planned.run()
+    stop.requested = True
+    stopped.run(stop)
+    failed.validator.run = lambda model: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        failed.run()
+
+    reasons = [last_record(tmp_path / name)["reason"] for name in ("planned", "stopped", "failed")]
+    assert reasons == ["updates", "signal", "error"]
+
+
+def last_record(folder: Path) -> dict[str, object]:
+    """Of the log of a run that has ended."""
+    record = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])
+    assert record["kind"] == "end"
+    return record
 
 
 def test_a_score_that_is_not_finite_is_never_the_best(tmp_path: Path) -> None:

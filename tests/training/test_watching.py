@@ -109,7 +109,7 @@ def last_frame(*, watch: bool, samples: int) -> list[str]:
     shown = Terminal(20_000, watch=watch, every=1, console=console)
     shown.validation(Progress(update=11_999), two_directions(samples))
     shown.update(Progress(update=12_000, skipped_updates=3), REPORT)
-    shown.close(Progress(update=12_000))
+    shown.close(Progress(update=12_000), "updates")
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
     return text[text.rindex("12000/20000") :].splitlines()
 
@@ -133,7 +133,7 @@ def test_watching_shows_the_samples_and_the_bar_what_one_wants_to_know(terminal:
     shown.validation(Progress(update=1), result())
     for update in range(2, 60):
         shown.update(Progress(update=update), REPORT)
-    shown.close(Progress(update=60))
+    shown.close(Progress(update=60), "updates")
 
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
     for part in ("ein Hund", "a [b] dog", "a dog", "dev loss 2.500", "de-en BLEU 12.5", "loss 3.000", "pieces/s"):
@@ -150,7 +150,7 @@ def test_skipped_updates_stand_beside_the_bar() -> None:
     assert "skipped" not in screen.getvalue()
 
     shown.update(Progress(update=2, skipped_updates=1), REPORT)
-    shown.close(Progress(update=2))
+    shown.close(Progress(update=2), "updates")
     assert "pieces/s · 1 skipped" in screen.getvalue()
 
 
@@ -181,7 +181,7 @@ def test_without_watching_there_are_no_samples() -> None:
     screen = io.StringIO()
     shown = Terminal(10, console=Console(file=screen, width=160))
     shown.validation(Progress(update=1), result())
-    shown.close(Progress(update=1))
+    shown.close(Progress(update=1), "updates")
 
     assert "ein Hund" not in screen.getvalue()
     assert "BLEU 12.5" in screen.getvalue()
@@ -194,7 +194,7 @@ def test_the_terminal_is_left_alone_until_there_is_something_to_see() -> None:
     assert screen.getvalue() == ""
 
     shown.update(Progress(update=1), REPORT)
-    shown.close(Progress(update=1))
+    shown.close(Progress(update=1), "updates")
     assert "/10 updates" in screen.getvalue()
 
 
