@@ -9,6 +9,8 @@ import pytest
 import torch
 from rich.console import Console
 from small_run import small_run
+from tasks import learn, letter_tokenizer
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from nmt.alignment import Alignment
@@ -18,7 +20,7 @@ from nmt.model.cells import BidirectionalLayer, LSTMLayer, reversal
 from nmt.model.seq2seq import Seq2Seq
 from nmt.scoring.metrics import MetricScore
 from training.gates import Saturation
-from training.loggers import JsonLines, UpdateReport
+from training.loggers import JsonLines, TensorBoard, UpdateReport
 from training.run_state import Progress
 from training.runs import Run, compare, render, runs
 from training.terminal import Terminal
@@ -196,6 +198,27 @@ def test_the_terminal_is_left_alone_until_there_is_something_to_see() -> None:
     shown.update(Progress(update=1), REPORT)
     shown.close(Progress(update=1), "updates")
     assert "/10 updates" in screen.getvalue()
+
+
+def test_tensorboard_gets_curves_and_pictures(tmp_path: Path) -> None:
+    """Read back with its own reader: of the training, of the dev set, of stuck gates, and one of attention."""
+    _, validated = learn(tmp_path, letter_tokenizer(), 50, (TensorBoard(tmp_path / "tensorboard"),))
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    curves = {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    pictures = {tag: events.Images(tag) for tag in events.Tags()["images"]}
+
+    training = ("loss", "likelihood", "pieces_per_second", "learning_rate", "gradient_norm")
+    dev = {"loss": validated.loss} | {
+        f"{direction}/{name}": score.score for direction, own in validated.scores.items() for name, score in own.items()
+    }
+    expected = {f"dev/{name}": value for name, value in dev.items()}
+    expected |= {f"gates/{layer}": share for layer, share in validated.saturation.items()}
+    assert len(validated.saturation) > 1
+    assert curves.keys() == expected.keys() | {f"training/{name}" for name in training}
+    assert {tag: curves[tag] for tag in expected} == {t: [(50, pytest.approx(v, 1e-4))] for t, v in expected.items()}
+    assert all(step == 50 and value > 0 for name in training for step, value in curves[f"training/{name}"])
+    assert pictures.keys() == {"attention/xx-cp", "attention/xx-rv"}
+    assert all(own.encoded_image_string.startswith(b"\x89PNG") and own.width > 100 for (own,) in pictures.values())
 
 
 def a_run(folder: Path, *updates: int, **settings: object) -> Path:
