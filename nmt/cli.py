@@ -10,6 +10,7 @@ import typer
 from nmt.errors import NmtError
 
 _OURS = ("nmt", "training", "service")
+_EXIT_INTERRUPTED = 130
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:
@@ -55,6 +56,8 @@ def main() -> None:
     except NmtError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
+    except KeyboardInterrupt:  # while the command is loaded; once it runs, typer answers as the shell does
+        sys.exit(_EXIT_INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output, such as `head`, has gone; Python would complain once more while shutting down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -29,7 +29,7 @@ def test_a_stopped_run_goes_on_can_be_watched_and_be_compared(recipe: Path, tmp_
     with subprocess.Popen(train, stderr=subprocess.PIPE) as process:
         wait_for_checkpoint(process, run, 2)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=100) == 3
+        assert process.wait(timeout=30) == 3
         assert b"the same command goes on from there" in process.stderr.read()
     finished = nmt("train", recipe, "--output", run, "--watch")
     compared = nmt("runs", run, run, "--html", tmp_path / "runs.html")
@@ -39,6 +39,14 @@ def test_a_stopped_run_goes_on_can_be_watched_and_be_compared(recipe: Path, tmp_
     assert ModelFolder.load(run / "model").description.name == "recipe"
     assert "xx-yy dev BLEU" in compared.stdout
     assert "<svg" in (tmp_path / "runs.html").read_text()
+
+
+def test_ctrl_c_while_a_command_is_loaded_ends_it_without_a_word() -> None:
+    """With the status that a shell gives to what ends so; before it runs there is nothing to save."""
+    interrupted = "import nmt.cli, signal; nmt.cli.build = lambda _: signal.raise_signal(signal.SIGINT); nmt.cli.main()"
+    done = subprocess.run([sys.executable, "-c", interrupted], capture_output=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
 def test_a_run_that_cannot_write_ends_with_status_4_and_advice(recipe: Path, tmp_path: Path) -> None:
