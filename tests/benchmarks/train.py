@@ -19,7 +19,7 @@ from nmt.config import ModelConfig
 from nmt.model.seq2seq import Seq2Seq
 from training.batches import Batches
 from training.config import TrainingConfig
-from training.trainer import Trainer, Work
+from training.trainer import Trainer, Work, choose_precision
 
 ROUNDS = 3
 MODEL = ModelConfig(
@@ -62,7 +62,7 @@ def main() -> None:
         report("train.ratio_to_joeynmt", mean / float(np.mean(theirs)), "times", joeynmt_tokens_per_s=theirs)
     report("train.padding", 100 * padding(batches, rows), "% of the positions of both sides")
     reached = mean * operations_a_piece(trainer, batches, rows[:10]) / 1e9
-    ceiling = product_ceiling()
+    ceiling = product_ceiling(choose_precision(trainer.config, trainer.device))
     report("train.fraction_of_ceiling", reached / ceiling, "of matrix products", reached=reached, ceiling=ceiling)
     report("train.peak_memory_mb", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "MiB")
 
@@ -91,9 +91,9 @@ def operations_a_piece(trainer: Trainer, batches: Batches, rows: list[np.ndarray
     return counter.get_total_flops() / pieces
 
 
-def product_ceiling(size: int = 2048) -> float:
-    """GFLOP/s of one large bfloat16 product: what the machine can do at all; the best of some tries."""
-    left, right = (torch.randn(size, size).bfloat16() for _ in range(2))
+def product_ceiling(precision: torch.dtype, size: int = 2048) -> float:
+    """GFLOP/s of one large product in the run's precision: what the machine can do at all; the best of some tries."""
+    left, right = (torch.randn(size, size).to(precision) for _ in range(2))
     best = 0.0
     for _ in range(10):
         started = time.perf_counter()
