@@ -114,15 +114,16 @@ class _Endless:
 
 
 def _at_batch(trainer: Trainer, number: int, signals: int) -> None:
-    """Send signals while the batch is computed: with accumulation, in the middle of an update."""
-    seen = iter(range(1, 1_000_000))
+    """Send signals when the batch is read to be computed: with accumulation, in the middle of an update."""
+    seen, batch = iter(range(1, 1_000_000)), trainer.batches.batch
 
-    def hook(*_: object) -> None:
+    def hooked(rows: Any) -> Any:
         if next(seen) == number:
             for _ in range(signals):
                 os.kill(os.getpid(), signal.SIGTERM)
+        return batch(rows)
 
-    trainer.model.register_forward_pre_hook(hook)
+    trainer.batches.batch = hooked
 
 
 def _record(trainer: Trainer, folder: Path) -> None:

@@ -90,15 +90,25 @@ def test_killed_at_random_moments_while_saving(runs: Runs, tmp_path: Path, kills
 
 
 SAMPLING = {"subword_sampling": 0.4, "batch_pieces": 60}
+OPTIONS = {
+    "precision": "bfloat16",
+    "consistency": 1.0,
+    "scheduled_sampling": 0.3,
+    "model_settings": {"word_dropout": 0.2, "recurrent_dropout": 0.2, "gate_norm": True},
+}
+"""What computes in another way, or draws random numbers of its own."""
+
 CASES = [
     ({"accumulate": 3}, (1, 5, 19, 30)),
     ({"threads": 2, "accumulate": 2, **SAMPLING}, (3, 16)),
     ({"accumulate": 2, "ranks": 2, "ema_decay": 0.9}, (3,)),
+    ({"accumulate": 2, **OPTIONS}, (3,)),
 ]
 ALL_CASES = [
     ({"accumulate": 3, "ema_decay": 0.9, **SAMPLING, **how}, random.Random(0).sample(range(1, 36), 20))
-    for how in ({}, {"threads": 2}, {"ranks": 2})
+    for how in ({}, {"threads": 2}, {"ranks": 2}, OPTIONS)
 ]
+ALL_CASES += [({"accumulate": 3, name: value}, (1, 8, 17, 26, 33)) for name, value in OPTIONS.items()]
 
 
 @pytest.mark.parametrize(
