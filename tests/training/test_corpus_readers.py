@@ -3,6 +3,7 @@
 import gzip
 import json
 import lzma
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -235,11 +236,27 @@ def test_a_file_in_another_encoding(tmp_path: Path, names: str) -> None:
     )
 
 
-def test_a_few_lines_in_another_encoding(tmp_path: Path) -> None:
-    """One of twenty is no reason to refuse the others."""
-    file = write(tmp_path / "x.tsv", b"Go.\tGeh.\n" * 19 + b"Green.\tGr\xfcn.\n")
+@pytest.mark.parametrize(("good", "bad"), [(12, 1), (1, 20), (950, 50)])
+@pytest.mark.parametrize("name", ["x.tsv", "x.zip"])
+def test_a_few_lines_in_another_encoding(tmp_path: Path, name: str, good: int, bad: int) -> None:
+    """Twenty lines, or one of twenty, are no reason to refuse the others."""
+    content = b"Go.\tGeh.\n" * good + b"Green.\tGr\xfcn.\n" * bad
+    (tmp_path / "x.tsv").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("x.tsv", content)
 
-    assert len(list(decoded(lines_of(file)))) == 20
+    found = list(decoded(lines_of(str(tmp_path / name))))
+
+    assert [isinstance(line, Pair) for line in found] == [True] * good + [False] * bad
+
+
+@pytest.mark.parametrize(("good", "bad"), [(19, 21), (0, 3)])
+def test_too_many_lines_in_another_encoding(tmp_path: Path, good: int, bad: int) -> None:
+    """More than twenty, if that is more than one of twenty, or all that hold text."""
+    file = write(tmp_path / "x.tsv", b"Go.\tGeh.\n" * good + b"Green.\tGr\xfcn.\n" * bad + b"\n")
+
+    with pytest.raises(DataError, match=rf"^{bad} of {good + bad + 1} lines of .*x\.tsv are not in UTF-8"):
+        list(decoded(lines_of(file)))
 
 
 def test_blank_line_is_an_empty_pair(tmp_path: Path) -> None:

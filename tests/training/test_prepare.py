@@ -177,12 +177,25 @@ def test_nothing_left(prepared: Callable[..., PreparedCorpus], tmp_path: Path) -
 
 
 def test_another_encoding(prepared: Callable[..., PreparedCorpus], tmp_path: Path) -> None:
-    """A corpus, a dev or a test file of which more than 5 % are not UTF-8 is refused."""
-    (tmp_path / "bad.tsv").write_bytes("Grüße\tgreetings\nJa.\tYes.\n".encode("latin-1"))
+    """A corpus, a dev or a test file of which too many lines are not UTF-8 is refused."""
+    (tmp_path / "bad.tsv").write_bytes(("Grüße\tgreetings\n" * 21 + "Ja.\tYes.\n").encode("latin-1"))
 
     for part in ("files", "dev", "test"):
-        with pytest.raises(DataError, match=r"1 of 2 lines of .*bad\.tsv are not in UTF-8; .* iconv -f WINDOWS-1252"):
+        with pytest.raises(DataError, match=r"21 of 22 lines of .*bad\.tsv are not in UTF-8; .* iconv -f WINDOWS-1252"):
             prepared(**{f"{part}": [f"{tmp_path}/bad.tsv"], "dev_size": None, "test_size": None})
+
+
+@pytest.mark.parametrize("part", ["files", "dev", "test"])
+def test_a_line_in_another_encoding(prepared: Callable[..., PreparedCorpus], tmp_path: Path, part: str) -> None:
+    """It costs itself alone, however small the corpus, the dev or the test file."""
+    rows = [f"Row {i}.\tZeile {i}.\n" for i in range(12)]
+    (tmp_path / "x.tsv").write_bytes("".join([*rows, "Green.\tGrün.\n"]).encode("latin-1"))
+    sizes = {"dev_size": 1 if part == "files" else None, "test_size": 1 if part == "files" else None}
+
+    made = prepared(**{part: [f"{tmp_path}/x.tsv"], **sizes})
+
+    sets = {"files": train_pairs(made), "dev": made.dev(EN_DE), "test": made.test(EN_DE)}
+    assert len(sets[part]) == (10 if part == "files" else 12)
 
 
 @pytest.mark.parametrize("row", ["{0}\tThis is sentence {0}.\t{0}\tDas ist Satz {0}.", "This is sentence {0}."])

@@ -41,7 +41,7 @@ _HOW_TO_NAME = (
     "or state the format"
 )
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
-_MOST_BROKEN = 0.05  # of the lines of a file
+_MOST_BROKEN, _ALWAYS_ALLOWED = 0.05, 20  # of the lines of a file, and lines of however few
 _READERS: dict[Format, Callable[[TextFile, Direction], Iterator[Line]]] = {
     "tmx": read_tmx,
     "xliff": read_xliff,
@@ -138,18 +138,20 @@ def read(location: Location, direction: Direction, references: bool = False) -> 
 
 
 def decoded(found: Iterable[Line]) -> Iterator[Line]:
-    """The lines of a corpus as they are. Raises `DataError` after the last if more than 5 % could not be decoded.
+    """The lines of a corpus as they are. Raises `DataError` after the last if too many could not be decoded.
 
-    What is left of such a file lacks just the sentences that have letters beside those of English.
+    These are more than 5 % and more than 20, or all that hold text. What is left of such a file lacks just the
+    sentences that have letters beside those of English; a bad line or two of a small file are no sign of it.
     """
-    total, broken = 0, Counter[str]()
+    total, has_text, broken = 0, False, Counter[str]()
     for line in found:
         total += 1
         if isinstance(line, Rejected) and line.reason is Reason.BROKEN:
             broken[line.file] += 1
+        has_text = has_text or (isinstance(line, Pair) and line.source != "")
         yield line
     for file, count in broken.items():
-        if count > _MOST_BROKEN * total:
+        if not has_text or count > max(_MOST_BROKEN * total, _ALWAYS_ALLOWED):
             raise DataError(f"{count:,} of {total:,} lines of {file} are not in UTF-8; {how_to_convert(file)}")
 
 
