@@ -26,6 +26,7 @@ from training.corpus.records import Direction, Reason, TextPair
 from training.disk import key_of, reserve, writes_explained
 
 _CHUNK = 512
+_REPLACEMENT = "\ufffd".encode()  # what pieces that are single bytes decode to where one of them is missing
 
 OutputOption = Annotated[Path, typer.Option(help="TSV file to write.")]
 BeamOption = Annotated[int, typer.Option(help="1 is greedy search.")]
@@ -116,7 +117,8 @@ class Teacher:
     ) -> int:
         """Write a TSV line for each text, made by `pair` of text and translation, and return how many.
 
-        What an earlier call has written of the same `origins`, files that decide all texts, is not made again.
+        Those with characters that are not whole are left out, and told. What an earlier call has written of the same
+        `origins`, files that decide all texts, is not made again.
         """
         if output.exists():
             raise DataError(f"{output} is there already; remove it or choose another --output")
@@ -140,13 +142,15 @@ class Teacher:
                     file.flush()
                     done += len(chunk)
                     status.update(f"{done:,} sentences")
-                os.fsync(file.fileno())
-            if done == 0:
-                partial.unlink()
-                raise DataError(f"there is no text in {', '.join(map(str, origins))}; one sentence a line is wanted")
-            partial.replace(output)
-            flush(output.parent)
-        return done
+                if done:
+                    kept = _copy_whole(partial, output)
+            partial.unlink()
+        if done == 0:
+            raise DataError(f"there is no text in {', '.join(map(str, origins))}; one sentence a line is wanted")
+        if kept < done:
+            told = f"pairs that were left out: {done - kept:,} with U+FFFD, which stands for half a character"
+            typer.echo(told, err=True)
+        return kept
 
     def _translated(self, translator: Translator, texts: Iterator[str]) -> Iterator[list[TextPair]]:
         """Texts with their translations, some at a time, on one line each."""
@@ -164,6 +168,21 @@ def _whole_lines(file: BinaryIO) -> int:
         if line.endswith(b"\n"):
             count, end = count + 1, end + len(line)
     file.truncate(end)
+    return count
+
+
+def _copy_whole(partial: Path, output: Path) -> int:
+    """Put the lines without U+FFFD into the output, which is there as a whole or not at all, and return how many."""
+    count, beside = 0, output.with_name(f".{output.name}.partial")
+    with partial.open("rb") as file, beside.open("wb") as whole:
+        for line in file:
+            if _REPLACEMENT not in line:
+                count += 1
+                whole.write(line)
+        whole.flush()
+        os.fsync(whole.fileno())
+    beside.replace(output)
+    flush(output.parent)
     return count
 
 

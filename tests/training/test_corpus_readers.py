@@ -259,6 +259,32 @@ def test_too_many_lines_in_another_encoding(tmp_path: Path, good: int, bad: int)
         list(decoded(lines_of(file)))
 
 
+@pytest.mark.parametrize("name", ["x.tsv", "x.tmx"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_sign_for_what_was_unreadable(tmp_path: Path, name: str, encoding: str) -> None:
+    """It was decoded as well as any other sign; what it costs is for cleaning to say."""
+    unit = '<tu><tuv xml:lang="en"><seg>Gr\ufffdn.</seg></tuv><tuv xml:lang="de"><seg>Green.</seg></tuv></tu>'
+    contents = {
+        "x.tsv": "Gr\ufffdn.\tGreen.\n" * 30,
+        "x.tmx": f"<tmx>{unit * 30}</tmx>",
+    }
+    file = write(tmp_path / name, contents[name].encode(encoding))
+
+    assert texts_of(list(decoded(lines_of(file)))) == [("Gr\ufffdn.", ("Green.",))] * 30
+
+
+def test_broken_utf_16(tmp_path: Path) -> None:
+    """Half of a character costs its own line."""
+    text = "Go.\tGeh.\n@\tx\nRun.\tLauf.\n"
+    file = write(tmp_path / "x.tsv", text.encode("utf-16").replace("@".encode("utf-16-le"), b"\x00\xd8"))
+
+    first, second, third = lines_of(file)
+
+    assert isinstance(second, Rejected)
+    assert (second.reason, second.detail) == (Reason.BROKEN, "not UTF-8")
+    assert texts_of([first, third]) == [("Go.", ("Geh.",)), ("Run.", ("Lauf.",))]
+
+
 def test_blank_line_is_an_empty_pair(tmp_path: Path) -> None:
     """A blank line is not malformed: cleaning counts it as empty."""
     file = write(tmp_path / "x.tsv", b"\nGo.\tGeh.\n")

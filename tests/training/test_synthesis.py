@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,13 @@ from training.prepare import prepare_corpus
 TEXTS = ["Der Hund schläft.", "Tom  weiß\tnicht warum.", "das Haus", "Warum?", "und der Hund"]
 SEARCH = SearchConfig(beam_size=2, max_length=8)
 OPTIONS = ["--beam-size", "2", "--set", "max_length=8"]
+
+
+@pytest.fixture(autouse=True)
+def whole_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model with random weights writes half a character in nearly every line; here it writes question marks."""
+    text = property(lambda translation: translation.hypotheses[0].text.replace("\ufffd", "?"))
+    monkeypatch.setattr(Translation, "text", text)
 
 
 @pytest.fixture
@@ -99,6 +107,33 @@ def test_what_was_stopped_goes_on_without_translating_again(
 
     assert [len(texts) for texts in seen[before:]] == [2, 1]
     assert (tmp_path / "back.tsv").read_bytes() == (tmp_path / "whole.tsv").read_bytes()
+
+
+def test_half_characters_cost_their_own_lines_alone(
+    backtranslate: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are left out and counted, also when the command goes on, and what is written can be prepared."""
+    monkeypatch.setattr(training.synthesis, "_CHUNK", 20)
+    stops = [KeyboardInterrupt()]
+
+    def translate(_: Translator, texts: list[str], *__: Any) -> list[SimpleNamespace]:
+        if "Zeile 20." in texts and stops:
+            raise stops.pop()
+        return [SimpleNamespace(text=text.replace("Zeile", "row").replace("7", "\ufffd")) for text in texts]
+
+    monkeypatch.setattr(Translator, "translate", translate)
+    (tmp_path / "rows").write_text("".join(f"Zeile {i}.\n" for i in range(60)), encoding="utf-8")
+    backtranslate(text=tmp_path / "rows")
+    told = backtranslate(text=tmp_path / "rows")
+    own = {"files": [str(tmp_path / "back.tsv")], "source": "en", "target": "de", "dev_size": 5, "test_size": 5}
+    values = {"corpora": [own], "tokenizer": {"algorithm": "char"}}
+    made = prepare_corpus(PrepareConfig.read(values, where="test"), tmp_path / "data")
+
+    assert "pairs that were left out: 6 with U+FFFD" in told
+    assert "54 pairs are in" in told
+    assert rows(tmp_path / "back.tsv") == [[f"row {i}.", f"Zeile {i}."] for i in range(60) if i % 10 != 7]
+    assert made.training_sets[0].size == 44
+    assert list(tmp_path.glob(".*partial")) == []
 
 
 @pytest.fixture

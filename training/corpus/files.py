@@ -4,6 +4,7 @@ Everything is streamed: nothing is unpacked to the disk, and no file is held in 
 is limited by its ratio alone: a bomb is refused as soon as it shows.
 """
 
+import codecs
 import gzip
 import io
 import lzma
@@ -25,6 +26,9 @@ from training.corpus.records import Reason
 
 LONGEST = 1_000_000
 """Bytes of a line, and characters of a record of markup, that are read; what is longer is no sentence."""
+
+LOST = "\udcff"
+"""Stands for what could not be decoded, in the place of U+FFFD, which may be a sign of the text itself."""
 
 _MOST_MEMBERS = 1000
 _MOST_EXPANDED = 100  # times the packed size; text in TMX, which repeats itself most, packs to a thirtieth
@@ -186,12 +190,26 @@ def lines(file: TextFile) -> Iterator[TextLine]:
     Each line is decoded on its own; overlong ones are cut.
     """
     with file.open() as content:
-        encoding = encoding_of(content.peek(4)[:4])
-        if encoding.startswith("utf-16"):
-            text = io.TextIOWrapper(content, encoding, errors="replace", newline="\n")
-            yield from _numbered(text.readline)
-        else:
-            yield from _numbered(content.readline)
+        yield from _numbered(reader_of_lines(content))
+
+
+def reader_of_lines(content: io.BufferedReader) -> Callable[[int], bytes]:
+    """A `readline` of UTF-8, to which UTF-16 is turned; what cannot be decoded of either is no UTF-8."""
+    encoding = encoding_of(content.peek(4)[:4])
+    if not encoding.startswith("utf-16"):
+        return content.readline
+    text = _decoded(content, encoding, newline="\n")
+    return lambda size: text.readline(size).encode("utf-8", "surrogateescape")
+
+
+def _decoded(content: io.BufferedReader, encoding: str, newline: str) -> io.TextIOWrapper:
+    codecs.register_error("lost", _lost)
+    return io.TextIOWrapper(content, encoding, errors="lost", newline=newline)
+
+
+def _lost(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return LOST, error.end
 
 
 def encoding_of(start: bytes) -> str:
@@ -203,20 +221,21 @@ def encoding_of(start: bytes) -> str:
     return next((encoding for encoding, zeros in _UTF_16.items() if zeros.match(start)), "")
 
 
-def _numbered(readline: Callable[[int], bytes] | Callable[[int], str]) -> Iterator[TextLine]:
+def _numbered(readline: Callable[[int], bytes]) -> Iterator[TextLine]:
     number = 0
     while raw := readline(LONGEST):
         number += 1
-        text = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
-        long = len(raw) == LONGEST and text[-1] != "\n"
-        while long and (rest := readline(LONGEST)) and rest[-1:] not in ("\n", b"\n"):
+        text = raw.decode("utf-8", "replace")
+        broken = "\ufffd" in text and text.encode() != raw  # it may stand there itself
+        long = len(raw) >= LONGEST and raw[-1:] != b"\n"
+        while long and (rest := readline(LONGEST)) and rest[-1:] != b"\n":
             pass
         text = text.removesuffix("\n").removesuffix("\r")
         if number == 1:
             text = text.removeprefix("\ufeff")
         if long:
             yield TextLine(number, text, Reason.TOO_LONG, f"more than {LONGEST:,} bytes")
-        elif "\ufffd" in text:
+        elif broken:
             yield TextLine(number, text, Reason.BROKEN, "not UTF-8")
         else:
             yield TextLine(number, text)
@@ -225,12 +244,12 @@ def _numbered(readline: Callable[[int], bytes] | Callable[[int], str]) -> Iterat
 def characters(file: TextFile) -> Iterator[str]:
     """The text of an XML file in parts of bounded size; mark or declaration say the encoding, else it is UTF-8.
 
-    What cannot be decoded becomes U+FFFD. Raises `DataError` for an encoding that Python does not know.
+    What cannot be decoded becomes `LOST`. Raises `DataError` for an encoding that Python does not know.
     """
     with file.open() as content:
         encoding = _xml_encoding(content.peek(_DECLARATION)[:_DECLARATION])
         try:
-            text = io.TextIOWrapper(content, encoding, errors="replace", newline="")
+            text = _decoded(content, encoding, newline="")
             while part := text.read(_PART):
                 yield part
         except (LookupError, UnicodeError) as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from lxml import etree
 
-from training.corpus.files import LONGEST
+from training.corpus.files import LONGEST, LOST
 from training.corpus.records import NoPair, Reason
 
 Element = Any  # lxml has no type information
@@ -38,7 +38,7 @@ class Record:
         """The element. Raises `NoPair` if it is not whole, not well-formed or was not decoded."""
         if self.fault:
             raise NoPair(self.fault)
-        if "\ufffd" in self.text:
+        if LOST in self.text:
             raise NoPair("not in the encoding that the file states", Reason.BROKEN)
         # Recovering, so that a namespace that is declared around the record is no error; all others are.
         parser = etree.XMLParser(
