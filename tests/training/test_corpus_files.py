@@ -46,6 +46,20 @@ def test_an_archive_gives_all_that_is_known(tmp_path: Path) -> None:
     ]
 
 
+def test_an_archive_from_a_mac(tmp_path: Path) -> None:
+    """What it packs beside each file is no text."""
+    own = "\0\5\x16\7\0\2\0\0Mac OS X"
+    names = ["memory.tmx", "x.en", "x.de"]
+    members = [(name, TMX) for name in names] + [(f"__MACOSX/._{name}", own) for name in names]
+
+    locations = locate(str(pack(tmp_path / "x.zip", *members)), EN_DE)
+
+    assert [str(location) for location in locations] == [
+        f"{tmp_path}/x.zip/memory.tmx",
+        f"{tmp_path}/x.zip/x.en,{tmp_path}/x.zip/x.de",
+    ]
+
+
 def test_an_archive_of_several_moses_pairs(tmp_path: Path) -> None:
     """Files belong together that are named alike; one without its other side is passed over."""
     names = ("a/train.en", "b/train.de", "a/train.de", "dev.de", "dev.en", "b/x.en")

@@ -83,8 +83,11 @@ def locate(text: str, direction: Direction, stated: Format | None = None) -> lis
 
 
 def _in_archive(path: Path, direction: Direction, stated: Format | None) -> list[Location]:
-    """Members of a known, or the stated, format; in OPUS archives a licence and a readme stand beside them."""
-    files = members(path)
+    """Members of a known, or the stated, format; in OPUS archives a licence and a readme stand beside them.
+
+    A Mac puts a file `._x.tmx`, with what it knows of it, beside each `x.tmx`: that one is passed over.
+    """
+    files = [file for file in members(path) if not file.bare.name.startswith("._")]
     found = [Location((file,), format_) for file in files if (format_ := _format(file)) and stated in (None, format_)]
     if stated in (None, "moses"):
         found += [Location(pair, "moses") for pair in _moses_pairs(files, direction)]
