@@ -47,6 +47,7 @@ def test_units_are_pairs_with_their_lines(file: Path) -> None:
         ('a<ph>&lt;img alt="<sub>no part of it</sub>"></ph> b', "a b"),
         ("<ut>{\\cs6}</ut>old", "old"),
         ("<![CDATA[x < y & z]]> &amp; &#228;&#x20AC;", "x < y & z & ä€"),
+        ("10&nbsp;&euro; &lt; 1 &Auml; &amp;auml;<![CDATA[&auml;]]>&eacute;", "10\u00a0€ < 1 Ä &auml;&auml;é"),
         ("  over\n   lines\t", "over lines"),
         ("before<!-- a remark -->after<?x y?>", "beforeafter"),
         ("10\u00a0%", "10\u00a0%"),
@@ -54,7 +55,7 @@ def test_units_are_pairs_with_their_lines(file: Path) -> None:
     ],
 )
 def test_inline_markup(file: Path, segment: str, text: str) -> None:
-    """Codes go, the text in `hi` stays, entities are characters."""
+    """Codes go, the text in `hi` stays, entities are characters, those of HTML as well."""
     assert source_of(file, segment) == text
 
 
@@ -127,7 +128,8 @@ def test_unknown_encoding(file: Path, encoding: str) -> None:
     [
         (unit("a & b"), "malformed", "no XML: xmlParseEntityRef: no name"),
         (unit("a < b"), "malformed", "no XML: StartTag: invalid element name"),
-        (unit("a &nbsp; b"), "malformed", "no XML: Entity 'nbsp' not defined"),
+        (unit("a &mine; b"), "malformed", "no XML: Entity 'mine' not defined"),
+        (unit("a <![CDATA[&nbsp; b"), "malformed", "no XML: CData section not finished"),
         (unit("a &#1; b"), "malformed", "no XML: xmlParseCharRef: invalid xmlChar value 1"),
         (unit("a \x01 b"), "malformed", "no XML: PCDATA invalid Char value 1"),
         (unit("a</tuv>"), "malformed", "no XML: Opening and ending tag mismatch"),

@@ -2,13 +2,14 @@
 
 A parser of whole files, even a recovering one, gives up the rest of the file at a bare `<`, and has to be kept from
 what a DOCTYPE may bring (entity bombs, external entities). Here no parser ever sees more than one record: a scanner
-finds where records begin and end, and lxml parses each by itself, where no entity is declared. Memory is bounded by
-the longest record.
+finds where records begin and end, and lxml parses each by itself, where no entity is declared; those of HTML, which
+exports are full of, are put into its text as the characters that they are. Memory is bounded by the longest record.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from html.entities import name2codepoint
 from typing import Any
 
 from lxml import etree
@@ -23,6 +24,9 @@ _PREFIX = r"(?:[\w.-]+:)?"
 _SKIPPED = {"<!--": re.compile(r"-->"), "<![CDATA[": re.compile(r"\]\]>"), "<!DOCTYPE": re.compile(r"[>\[]")}
 _SUBSET_END = re.compile(r"\]\s*>")
 _TAG_END = re.compile(r">")
+_ENTITY = re.compile(r"<!\[CDATA\[.*?(?:\]\]>|\Z)|&(\w+);", re.DOTALL)  # in CDATA there are none
+_OF_XML = {"amp", "lt", "gt", "quot"}
+_OF_HTML = {name: chr(code) for name, code in name2codepoint.items() if name not in _OF_XML}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,9 @@ class Record:
         parser = etree.XMLParser(
             recover=True, resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
         )
+        text = _ENTITY.sub(lambda found: _OF_HTML.get(found[1], found[0]), self.text)
         try:
-            element = etree.fromstring(self.text, parser)
+            element = etree.fromstring(text, parser)
         except (etree.XMLSyntaxError, ValueError) as error:
             raise NoPair(f"no XML: {error}") from error
         faults = [entry.message for entry in parser.error_log if entry.domain_name != "NAMESPACE"]
