@@ -198,16 +198,40 @@ def test_a_line_in_another_encoding(prepared: Callable[..., PreparedCorpus], tmp
     assert len(sets[part]) == (10 if part == "files" else 12)
 
 
-@pytest.mark.parametrize("row", ["{0}\tThis is sentence {0}.\t{0}\tDas ist Satz {0}.", "This is sentence {0}."])
-def test_other_columns(prepared: Callable[..., PreparedCorpus], tmp_path: Path, row: str) -> None:
+@pytest.mark.parametrize(
+    ("row", "detail"),
+    [
+        ("{0}\tThis is sentence {0}.\t{0}\tDas ist Satz {0}.", ""),
+        ("This is sentence {0}.", r"  \[no tab between source and target\]"),
+    ],
+)
+def test_other_columns(prepared: Callable[..., PreparedCorpus], tmp_path: Path, row: str, detail: str) -> None:
     """Where most lines hold no two sentences, columns are in another place: the error says where they have to be."""
     good = [f"Here is number {i}.\tHier ist Nummer {i}." for i in range(90)]
     (tmp_path / "x.tsv").write_text("\n".join([*good, *(row.format(i) for i in range(100))]))
 
     with pytest.raises(
-        DataError, match=r"100 of 190 records of .*x\.tsv hold no two .* the first column is read as en"
+        DataError,
+        match=rf"100 of 190 records of .*x\.tsv hold no two .*x\.tsv:91{detail}  .* first column is read as en",
     ):
         prepared(files=[f"{tmp_path}/x.tsv"])
+
+
+def test_units_that_cannot_be_read(prepared: Callable[..., PreparedCorpus], tmp_path: Path) -> None:
+    """Where most are lost, the error says what is wrong with the first, and nothing of columns."""
+    unit = '<tu><tuv xml:lang="en"><seg>No &amp; {0}</seg></tuv><tuv xml:lang="de"><seg>&mine; {0}</seg></tuv></tu>'
+    bad = "\n".join(unit.format(i) for i in range(100))
+    good = "\n".join(unit.replace("&mine;", "Nein").format(i) for i in range(99))
+    (tmp_path / "x.tmx").write_text(f"<tmx>{bad}\n{good}</tmx>")
+
+    with pytest.raises(DataError) as caught:
+        prepared(files=[f"{tmp_path}/x.tmx"])
+
+    assert str(caught.value).startswith(
+        f"100 of 199 records of {tmp_path}/x.tmx hold no two sentences, such as {tmp_path}/x.tmx:1  [no XML: Entity "
+        "'mine' not defined]  <tu>"
+    )
+    assert "column" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,11 @@ class Example(Config):
     detail: str
     text: str
 
+    def shown(self) -> str:
+        """All of it on one line."""
+        detail = f"  [{self.detail}]" if self.detail else ""
+        return f"{self.file}:{self.line}{detail}  {self.text}"
+
 
 class Dropped(Config):
     """How many pairs a reason cost, and the first of them."""
@@ -84,9 +89,7 @@ class CleaningReport(Config):
         lines = [self.table()]
         for reason, found in self._by_count():
             lines += ["", f"{reason} ({len(found.examples)} of {found.count:,})"]
-            for example in found.examples:
-                detail = f"  [{example.detail}]" if example.detail else ""
-                lines.append(f"  {example.file}:{example.line}{detail}  {example.text}")
+            lines += [f"  {example.shown()}" for example in found.examples]
         return "\n".join(lines) + "\n"
 
     def _by_count(self) -> list[tuple[Reason, Dropped]]:

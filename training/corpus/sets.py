@@ -1,6 +1,6 @@
 """From the files of all corpora to training, dev and test sets that share no sentence."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -9,7 +9,7 @@ from training.corpus.audit import Finding, near_copies, other_languages
 from training.corpus.cleaning import Cleaner, CleaningReport
 from training.corpus.config import CorpusConfig, PrepareConfig
 from training.corpus.held_out import PairsByDirection, read_held_out
-from training.corpus.readers import decoded, locate, read
+from training.corpus.readers import Location, decoded, locate, read
 from training.corpus.records import Direction, Reason, TextPair
 from training.corpus.splitting import Sentences, split
 
@@ -99,23 +99,27 @@ def _clean(config: PrepareConfig, corpus: CorpusConfig, sets: Sets, held_out: Se
         pairs += cleaner.clean(decoded(read(location, corpus.forward)))
     report = sets.reports[corpus.title] = cleaner.report()
     tell(f"\n{report.table()}\n")
-    _check_columns(corpus, report)
+    _check_read(corpus, locations, report)
     if not pairs:
         raise DataError(f"no pair of {', '.join(corpus.files)} is left to train on\n{report.text()}")
     return pairs
 
 
-def _check_columns(corpus: CorpusConfig, report: CleaningReport) -> None:
+def _check_read(corpus: CorpusConfig, locations: Sequence[Location], report: CleaningReport) -> None:
     """Refuse a corpus of which hardly anything was read: numbers of rows in the place of sentences, for example."""
     lost = [report.dropped[reason] for reason in (Reason.MALFORMED, Reason.WORDLESS) if reason in report.dropped]
     count = sum(dropped.count for dropped in lost)
-    if 2 * count > report.total:
-        first = lost[0].examples[0]
-        raise DataError(
-            f"{count:,} of {report.total:,} records of {', '.join(corpus.files)} hold no two sentences, such as "
-            f"{first.file}:{first.line}  {first.text}; of a TSV, the first column is read as {corpus.source} and the "
-            f"second as {corpus.target}: leave out what stands before them, and put a tab between them"
+    if 2 * count <= report.total:
+        return
+    first = max(lost, key=lambda dropped: dropped.count).examples[0]
+    message = f"{count:,} of {report.total:,} records of {', '.join(corpus.files)} hold no two sentences, such as "
+    message += first.shown()
+    if any(location.format == "tsv" and str(location) == first.file for location in locations):
+        message += (
+            f"; of a TSV, the first column is read as {corpus.source} and the second as {corpus.target}: leave out "
+            "what stands before them, and put a tab between them"
         )
+    raise DataError(message)
 
 
 def _reversed(pairs: list[TextPair]) -> list[TextPair]:
