@@ -120,6 +120,24 @@ def test_encodings(file: Path, encoding: str) -> None:
     assert pairs(lines_of(file, content)) == [("Greetings", "Grüße")]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("charset", ["UTF-16", "UTF-8", "iso-8859-1"])
+def test_utf_16(file: Path, encoding: str, charset: str) -> None:
+    """It is seen in the file itself, with or without a byte-order mark, whatever the header still says."""
+    content = HEAD.replace("UTF-8", charset) + 'msgid "Greetings"\nmsgstr "Grüße"\n\n' + ENTRY
+
+    assert pairs(lines_of(file, content.encode(encoding))) == [("Greetings", "Grüße"), ("Go.", "Geh.")]
+
+
+def test_half_a_character_of_utf_16(file: Path) -> None:
+    """It costs its own entry."""
+    content = HEAD + ENTRY.replace("Geh.", "@") + "\n" + ENTRY
+    lines = lines_of(file, content.encode("utf-16").replace("@".encode("utf-16-le"), b"\x00\xd8"))
+
+    assert rejected(lines) == [(8, "broken encoding", "not utf-8")]
+    assert pairs(lines) == [("Go.", "Geh.")]
+
+
 @pytest.mark.parametrize("encoding", ["klingon", "utf-16", "rot13"])
 def test_unknown_encoding(file: Path, encoding: str) -> None:
     """It is named."""

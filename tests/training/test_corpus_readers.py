@@ -259,7 +259,7 @@ def test_too_many_lines_in_another_encoding(tmp_path: Path, good: int, bad: int)
         list(decoded(lines_of(file)))
 
 
-@pytest.mark.parametrize("name", ["x.tsv", "x.tmx"])
+@pytest.mark.parametrize("name", ["x.tsv", "x.tmx", "x.po"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_a_sign_for_what_was_unreadable(tmp_path: Path, name: str, encoding: str) -> None:
     """It was decoded as well as any other sign; what it costs is for cleaning to say."""
@@ -267,6 +267,7 @@ def test_a_sign_for_what_was_unreadable(tmp_path: Path, name: str, encoding: str
     contents = {
         "x.tsv": "Gr\ufffdn.\tGreen.\n" * 30,
         "x.tmx": f"<tmx>{unit * 30}</tmx>",
+        "x.po": 'msgid "Gr\ufffdn."\nmsgstr "Green."\n\n' * 30,
     }
     file = write(tmp_path / name, contents[name].encode(encoding))
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import polib
 
 from nmt.errors import DataError
-from training.corpus.files import LONGEST, TextFile
+from training.corpus.files import LONGEST, TextFile, encoding_of, reader_of_lines
 from training.corpus.records import Direction, Line, NoPair, Pair, Reason, Rejected, is_in
 
 _CHARSET = re.compile(rb"charset=([\w.-]+)")
@@ -42,11 +42,13 @@ class _Entry(NamedTuple):
 def read_po(file: TextFile, direction: Direction) -> Iterator[Line]:
     """The translated entries that are neither fuzzy nor obsolete; each form of a plural is a translation of it.
 
-    Raises `NoPair` if there is no entry at all, `DataError` if its encoding is not known.
+    UTF-16 is UTF-8 by then, whatever the header says. Raises `NoPair` if there is no entry at all, `DataError` if its
+    encoding is not known.
     """
-    header, found = _Header(), False
+    header, found, turned = _Header(), False, _is_utf_16(file)
     for entry in _entries(file):
-        if not found and b'msgid ""' in entry.content and (charset := _CHARSET.search(entry.content)):
+        is_header = not found and b'msgid ""' in entry.content
+        if is_header and not turned and (charset := _CHARSET.search(entry.content)):
             header = replace(header, encoding=_known(charset[1].decode("ascii"), file))
         try:
             parsed = _parsed(entry, header.encoding)
@@ -63,12 +65,18 @@ def read_po(file: TextFile, direction: Direction) -> Iterator[Line]:
         raise NoPair("there is no entry with msgid and msgstr in it")
 
 
+def _is_utf_16(file: TextFile) -> bool:
+    with file.open() as content:
+        return encoding_of(content.peek(4)[:4]).startswith("utf-16")
+
+
 def _entries(file: TextFile) -> Iterator[_Entry]:
     """The lines of each entry, with the number of the first. One that is overlong is cut."""
     with file.open() as content:
         lines: list[bytes] = []
         first, translated, size = 1, False, 0
-        for number, line in enumerate(iter(lambda: content.readline(LONGEST), b""), start=1):
+        readline = reader_of_lines(content)
+        for number, line in enumerate(iter(lambda: readline(LONGEST), b""), start=1):
             line = line.removeprefix(BOM_UTF8) if number == 1 else line
             if translated and _BEGINNING.match(line):
                 yield _Entry(first, b"".join(lines), size)
