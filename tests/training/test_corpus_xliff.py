@@ -169,6 +169,26 @@ def test_several_files_in_one(file: Path) -> None:
     assert pairs(lines_of(file, ONE.format(body))) == [("Go.", "Geh."), ("Run.", "Lauf.")]
 
 
+@pytest.mark.parametrize("before", [0, *range(65_536 - 30, 65_536)])
+@pytest.mark.parametrize("value", ['"a > b"', "'a > \"b\" > c'", '""'])
+def test_a_tag_ends_after_its_quotes(file: Path, value: str, before: int) -> None:
+    """A `>` in a value is part of it, also where the reader cuts the file into parts."""
+    head, tag, rest = ONE.replace('original="a.docx"', f"original={value}").partition("<file")
+    frame = head.ljust(before) + tag + rest
+    body = unit("Go.", "Geh.", f"note={value}")
+
+    assert pairs(lines_of(file, frame.format(body), ("de", "en"))) == [("Geh.", "Go.")]
+
+
+@pytest.mark.parametrize("mistake", ['note="x', "note='x", 'note=x"', "note=\"x'y"])
+def test_a_quote_that_is_not_closed_costs_its_unit_alone(file: Path, mistake: str) -> None:
+    """It does not take what follows into the tag."""
+    lines = lines_of(file, ONE.format(unit("Go.", "Geh.") + unit("Bad.", "Bad.", mistake) + unit("Run.", "Lauf.")))
+
+    assert pairs(lines) == [("Go.", "Geh."), ("Run.", "Lauf.")]
+    assert len(rejected(lines)) == 1
+
+
 def test_no_stated_target_language(file: Path) -> None:
     """It is taken to be right."""
     frame = ONE.replace(' target-language="de-DE"', "")

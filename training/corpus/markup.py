@@ -7,7 +7,7 @@ exports are full of, are put into its text as the characters that they are. Memo
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html.entities import name2codepoint
 from typing import Any
@@ -23,7 +23,8 @@ _REACH = 64  # characters in which a pattern must be found, wherever the parts o
 _PREFIX = r"(?:[\w.-]+:)?"
 _SKIPPED = {"<!--": re.compile(r"-->"), "<![CDATA[": re.compile(r"\]\]>"), "<!DOCTYPE": re.compile(r"[>\[]")}
 _SUBSET_END = re.compile(r"\]\s*>")
-_TAG_END = re.compile(r">")
+# To its end, which a `>` in quotes is not; a quote that no other closes before the next `<` is a mistake.
+_TAG = re.compile(r"""(?:[^>"']|"[^"<]*+"|'[^'<]*+'|["](?=[^"<]*<)|['](?=[^'<]*<))*+>""")
 _ENTITY = re.compile(r"<!\[CDATA\[.*?(?:\]\]>|\Z)|&(\w+);", re.DOTALL)  # in CDATA there are none
 _OF_XML = {"amp", "lt", "gt", "quot"}
 _OF_HTML = {name: chr(code) for name, code in name2codepoint.items() if name not in _OF_XML}
@@ -79,7 +80,7 @@ def records(parts: Iterable[str], root: str, holders: Sequence[str], wholes: Seq
                 yield _whole(scanner, name)
             else:
                 begun = begun or name == root
-                yield Record(name, line, scanner.take_to(_TAG_END).rstrip("/>") + "/>")
+                yield Record(name, line, scanner.take_tag().rstrip("/>") + "/>")
         except NoPair as error:
             if not scanner.ended:
                 yield Record(wholes[0], line, fault=str(error))
@@ -91,14 +92,16 @@ def records(parts: Iterable[str], root: str, holders: Sequence[str], wholes: Seq
 
 def _skip(scanner: "_Scanner", opening: str) -> None:
     """Pass over a comment, CDATA, a DOCTYPE with its entities, or a last end tag."""
-    if scanner.take_to(_SKIPPED.get(opening, _TAG_END)).endswith("["):
+    if opening.startswith("</"):
+        scanner.take_tag()
+    elif scanner.take_to(_SKIPPED[opening]).endswith("["):
         scanner.take_to(_SUBSET_END)
 
 
 def _whole(scanner: "_Scanner", name: str) -> Record:
     """The element at the scanner. It ends where the next one begins, too: one that is not closed costs no other."""
     line = scanner.line
-    text = scanner.take_to(_TAG_END)
+    text = scanner.take_tag()
     if not text.endswith("/>"):
         text += scanner.take_to(re.compile(rf"</{_PREFIX}{name}\s*>|(?=<{_PREFIX}{name}[\s/>])"))
     return Record(name, line, text)
@@ -129,8 +132,16 @@ class _Scanner:
 
         Raises `NoPair` if the text ends or gets too long before.
         """
+        return self._take(pattern.search)
+
+    def take_tag(self) -> str:
+        """The tag at the cursor, as `take_to` does; only from its beginning can be told which `>` ends it."""
+        return self._take(lambda text, _: _TAG.match(text, self._at))
+
+    def _take(self, find: Callable[[str, int], re.Match[str] | None]) -> str:
+        """`find` gets the text, and from where on it has not been searched."""
         searched = 0
-        while (found := pattern.search(self._text, self._at + searched)) is None:
+        while (found := find(self._text, self._at + searched)) is None:
             searched = max(0, len(self._text) - self._at - _REACH)
             if searched > LONGEST:
                 self._move(self._at + searched)
