@@ -98,6 +98,7 @@ def test_small_files_are_read_as_corpora_are(tmp_path: Path, encoding: str) -> N
     ("content", "message"),
     [
         (b"a\n\xfc\n", "the test set {0} is not UTF-8: 'utf-8' codec can't decode byte 0xfc in position 2"),
+        (b"a\tb\rc\td\r", "the test set {0} is a single line, since its lines end as on old Macs, in CR alone"),
         (gzip.compress(b"a", mtime=0), "the test set {0} is no text but packed, as .gz; name it x.tsv.gz"),
         (None, "the test set {0} cannot be read: No such file or directory"),
     ],

@@ -51,6 +51,7 @@ def read_lines(path: Path, what: str) -> list[str]:
         with TextFile(path).open() as file:
             content = file.read()
         text = content.decode(encoding_of(content[:4]) or "utf-8")
+        _check_ends(text.encode(), path)
     except DataError as error:
         raise DataError(f"{what} {error}") from error
     except UnicodeDecodeError as error:
@@ -187,10 +188,10 @@ class TextLine(NamedTuple):
 def lines(file: TextFile) -> Iterator[TextLine]:
     """The lines of UTF-8 or UTF-16; only `\\n` and `\\r\\n` end a line.
 
-    Each line is decoded on its own; overlong ones are cut.
+    Each line is decoded on its own; overlong ones are cut. Raises `DataError` for a file with `\\r` alone.
     """
     with file.open() as content:
-        yield from _numbered(reader_of_lines(content))
+        yield from _numbered(reader_of_lines(content), file)
 
 
 def reader_of_lines(content: io.BufferedReader) -> Callable[[int], bytes]:
@@ -221,10 +222,21 @@ def encoding_of(start: bytes) -> str:
     return next((encoding for encoding, zeros in _UTF_16.items() if zeros.match(start)), "")
 
 
-def _numbered(readline: Callable[[int], bytes]) -> Iterator[TextLine]:
+def _check_ends(start: bytes, file: object) -> None:
+    """Refuse what is one line although it has ends of lines: `start` is the first, or all."""
+    if b"\n" not in start and start.count(b"\r") > 1:
+        raise DataError(
+            f"{file} is a single line, since its lines end as on old Macs, in CR alone; convert it: "
+            f"tr '\\r' '\\n' < {file} > converted"
+        )
+
+
+def _numbered(readline: Callable[[int], bytes], file: TextFile) -> Iterator[TextLine]:
     number = 0
     while raw := readline(LONGEST):
         number += 1
+        if number == 1:
+            _check_ends(raw, file)
         text = raw.decode("utf-8", "replace")
         broken = "\ufffd" in text and text.encode() != raw  # it may stand there itself
         long = len(raw) >= LONGEST and raw[-1:] != b"\n"
