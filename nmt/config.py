@@ -69,7 +69,7 @@ def _is_within(inner: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bo
 def read_toml(path: Path, what: str, changes: Sequence[str] = ()) -> dict[str, Any]:
     """The values of a TOML file, `what` in messages, after changes such as `model.decoder_size=256`."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows puts a mark before UTF-8
     except OSError as error:
         raise ConfigError(f"{what} {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
