@@ -120,6 +120,11 @@ class TrainingConfig(Config):
             )
         if self.guided_alignment and self.model.get("attention") == "none":
             raise ValueError("guided_alignment has no attention to guide: model.attention is none; choose another")
+        for key in ("source_vocabulary", "target_vocabulary"):
+            if key in self.model:
+                raise ValueError(
+                    f"model.{key} is {self.model[key]}, but the tokenizer of the data decides it; leave it out"
+                )
         return self
 
     def model_config_for(self, tokenizer: Tokenizer, known: Mapping[str, Any] | None = None) -> ModelConfig:

@@ -301,6 +301,12 @@ def test_recipes_read_and_can_be_overridden(tmp_path: Path) -> None:
         ("", [], "data is missing"),
         ('data = "x"', ["updates"], "--set got 'updates'; it takes key=value"),
         ('data = "x"', ["data.x=1"], "'data' is a value, not a table"),
+        (
+            'data = "x"\n[model]\nsource_vocabulary = 99',
+            [],
+            "model.source_vocabulary is 99, but the tokenizer of the data",
+        ),
+        ('data = "x"', ["model.target_vocabulary=9"], "model.target_vocabulary is 9, .* decides it; leave it out"),
         ('data = "x"\nupdates = 10', [], "more than the 10 updates of the run"),
     ],
 )
@@ -310,6 +316,13 @@ def test_bad_recipes_are_explained(tmp_path: Path, text: str, changes: list[str]
 
     with pytest.raises(ConfigError, match=message):
         read_recipe(tmp_path / "r.toml", changes)
+
+
+def test_a_recipe_may_have_a_byte_order_mark(tmp_path: Path) -> None:
+    """Editors on Windows write one."""
+    (tmp_path / "r.toml").write_text('data = "x"\n', encoding="utf-8-sig")
+
+    assert read_recipe(tmp_path / "r.toml").data == Path("x")
 
 
 def test_a_missing_recipe_is_explained(tmp_path: Path) -> None:
