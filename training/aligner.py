@@ -15,7 +15,7 @@ from rich.console import Console
 from nmt.alignment import words
 from nmt.errors import DataError
 from training.corpus.prepared import PreparedCorpus, TrainingSet
-from training.disk import write_atomically
+from training.disk import write_atomically, writes_explained
 
 Link = tuple[int, int]
 """Source and target word, counted from 0."""
@@ -34,7 +34,8 @@ def links(data: Annotated[Path, typer.Argument(help="A folder that nmt prepare m
     for part in {part.path: part for part in PreparedCorpus.load(data).training_sets}.values():
         console.print(f"aligning {part.size:,} pairs of {part.path}")
         found = (" ".join(f"{s}-{t}" for s, t in sorted(own)) for own in align_words(part))
-        write_atomically(part.links, "".join(f"{line}\n" for line in found).encode())
+        with writes_explained(data):
+            write_atomically(part.links, "".join(f"{line}\n" for line in found).encode())
         console.print(f"the links are in {part.links}")
 
 

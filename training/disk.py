@@ -7,30 +7,42 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from nmt.disk import flush
 from nmt.errors import DataError, SaveError, TrainingError
 
-_ADVICE = {
+_MENDS = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some of your quota",
     errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
-    errno.EROFS: "choose an --output that can be written",
-    errno.EEXIST: "choose an --output that is a folder, or is not there yet",
-    errno.ENOTDIR: "choose an --output that is in folders",
     errno.EACCES: "make the folder writable for you",
     errno.EPERM: "make the folder writable for you",
+}
+_OTHER_PLACES = {
+    errno.EROFS: "choose a place that can be written, where it begins anew, or make this one so",
+    errno.EEXIST: "choose an --output that is a folder, or is not there yet",
+    errno.ENOTDIR: "choose an --output that is in folders",
 }
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file as a whole: written beside, flushed to the disk, renamed, and the rename flushed as well."""
+    """Replace a file as a whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write in the place of `path`: beside it, flushed to the disk, renamed, and the rename flushed as well.
+
+    Whatever goes wrong before leaves what was there.
+    """
     beside = path.with_name(f".{path.name}.partial")
     try:
         with beside.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
@@ -42,15 +54,20 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def writes_explained(folder: Path) -> Iterator[None]:
-    """Turn what the system says when a write fails into a `SaveError` that says what to do."""
+def writes_explained(place: Path, *, goes_on: bool = False) -> Iterator[None]:
+    """Turn what the system says when a write to `place` fails into a `SaveError` that says what to do.
+
+    `goes_on`: the same command makes use of what it had saved before.
+    """
     try:
         yield
     except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, "check the disk")
+        advice = _OTHER_PLACES.get(error.errno or 0)
+        if advice is None:
+            advice = f"{_MENDS.get(error.errno or 0, 'check the disk')}, then give the same command again"
+            advice += ": it goes on from what was saved, if anything was" if goes_on else ""
         raise SaveError(
-            f"{error.filename or folder} could not be written: {error.strerror or error}. What was saved before is "
-            f"whole; {advice}, then give the same command again: it goes on from there"
+            f"{error.filename or place} could not be written: {error.strerror or error}; {advice}"
         ) from error
 
 

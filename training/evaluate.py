@@ -21,7 +21,7 @@ from nmt.translator import BOX, Translator, load_model
 from training.corpus.test_sets import read_test_set
 from training.gold_alignments import read_gold_alignments, score_alignments
 from training.remote import translate_remotely
-from training.report.html import Translated, check_writable, render
+from training.report.html import Translated, check_writable, render, write_report
 
 _CHUNK = 1000
 
@@ -79,7 +79,7 @@ def evaluate(
         print(as_text(evaluation, alignment, len(rows), seconds, name))
     if report:
         title = f"{source} to {target}: {', '.join(path.name for path in test)}"
-        report.write_text(render(title, evaluation, rows, translated, seconds, name), encoding="utf-8")
+        write_report(report, render(title, evaluation, rows, translated, seconds, name))
 
 
 def _check_url(context: typer.Context, url: str | None) -> None:

@@ -29,12 +29,14 @@ from training.corpus.prepared import (
 from training.corpus.readers import Format
 from training.corpus.sets import Sets, Tell, collect
 from training.corpus.splitting import collect_references
+from training.disk import writes_explained
 
 
 def prepare_corpus(config: PrepareConfig, output: Path, tell: Tell = lambda _: None) -> PreparedCorpus:
     """Read, clean, split, learn a tokenizer and write it all to the folder `output`; `tell` hears of the progress.
 
-    Raises `DataError` if a file cannot be read, if there is too little text, or if the folder holds a finished corpus.
+    Raises `DataError` if a file cannot be read, if there is too little text, or if the folder holds a finished corpus;
+    `SaveError` if it cannot be written.
     """
     if (output / MANIFEST).exists():
         # A run that trains on it would silently go on with other data.
@@ -48,15 +50,18 @@ def prepare_corpus(config: PrepareConfig, output: Path, tell: Tell = lambda _: N
         changes = {"tokenizer": reused.config.model_dump(), "tokenizer_from": None}
         config = PrepareConfig.read({**config.model_dump(), **changes}, where=str(config.tokenizer_from))
     sets = collect(config, tell)
-    manifest = Manifest(
-        corpora=tuple(_write_training_sets(config, output, sets)),
-        dev=_write_held_out(output, "dev", sets.held_out["dev"]),
-        test=_write_held_out(output, "test", sets.held_out["test"]),
-        seed=config.seed,
-    )
-    _write_reports(output, sets)
-    (reused or _learn_tokenizer(config, sets, tell)).save(output / TOKENIZER)
-    return write_manifest(output, manifest)
+    with writes_explained(output):
+        manifest = Manifest(
+            corpora=tuple(_write_training_sets(config, output, sets)),
+            dev=_write_held_out(output, "dev", sets.held_out["dev"]),
+            test=_write_held_out(output, "test", sets.held_out["test"]),
+            seed=config.seed,
+        )
+        _write_reports(output, sets)
+    tokenizer = reused or _learn_tokenizer(config, sets, tell)
+    with writes_explained(output):
+        tokenizer.save(output / TOKENIZER)
+        return write_manifest(output, manifest)
 
 
 def _write_training_sets(config: PrepareConfig, folder: Path, sets: Sets) -> Iterable[CorpusEntry]:

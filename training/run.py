@@ -112,7 +112,7 @@ def run_training(config: TrainingConfig, name: str, folder: Path, *, watch: bool
     _check_name(name)
     if config.threads:
         torch.set_num_threads(config.threads)
-    with stop_signals() as stop, ranks.joined(), writes_explained(folder), _reserved(folder):
+    with stop_signals() as stop, ranks.joined(), writes_explained(folder, goes_on=True), _reserved(folder):
         choose_device(config)  # what cannot be had is said before hours of cutting
         data = stop.attempt(lambda: _Data.load(config, folder))
         if ranks.any_of(data is None) or data is None:

@@ -18,7 +18,7 @@ from rich.table import Column, Table
 
 from nmt.errors import DataError
 from training.pictures import Curve, curves_svg
-from training.report.html import check_writable
+from training.report.html import check_writable, write_report
 
 _WIDTH_OF_A_FILE = 1_000_000
 """Or of a pipe: nobody counts its columns."""
@@ -80,7 +80,7 @@ def runs(
     for table in tables([run.name for run in compared], rows, console.width):
         console.print(table)
     if html:
-        html.write_text(render(compared, rows), encoding="utf-8")
+        write_report(html, render(compared, rows))
         console.print(f"written to {html}")
 
 

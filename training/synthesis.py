@@ -1,6 +1,5 @@
 """`nmt backtranslate` and `nmt distill`: corpora of which a model has written one side."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from rich.console import Console
 
 from nmt.commands import MixingOption, ModelOption, PrecisionOption, SetOption, read_search
 from nmt.config import SearchConfig
-from nmt.disk import flush
 from nmt.errors import ConfigError, DataError, UnknownLanguage
 from nmt.runtime.ensemble import Mixing
 from nmt.runtime.precision import PrecisionChoice
@@ -23,7 +21,7 @@ from nmt.translator import BOX, Translator, load_model
 from training.corpus.files import TextFile, how_to_convert, lines
 from training.corpus.prepared import PreparedCorpus
 from training.corpus.records import Direction, Reason, TextPair
-from training.disk import key_of, reserve, writes_explained
+from training.disk import key_of, replacing, reserve, writes_explained
 
 _CHUNK = 512
 _REPLACEMENT = "\ufffd".encode()  # what pieces that are single bytes decode to where one of them is missing
@@ -132,7 +130,7 @@ class Teacher:
         teachers = [folder.sha256 for folder in folders]
         key = key_of(origins, teachers, self.mixing, self.direction, self.search, pair("\0", "\0"))
         partial = output.with_name(f".{output.name}.{key}.partial")
-        with writes_explained(output.parent), Console(stderr=True).status("") as status:
+        with writes_explained(output.parent, goes_on=True), Console(stderr=True).status("") as status:
             output.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("a+b") as file:
                 reserve(file, f"another process writes {output}; wait for it, or choose another --output")
@@ -173,16 +171,12 @@ def _whole_lines(file: BinaryIO) -> int:
 
 def _copy_whole(partial: Path, output: Path) -> int:
     """Put the lines without U+FFFD into the output, which is there as a whole or not at all, and return how many."""
-    count, beside = 0, output.with_name(f".{output.name}.partial")
-    with partial.open("rb") as file, beside.open("wb") as whole:
+    count = 0
+    with partial.open("rb") as file, replacing(output) as whole:
         for line in file:
             if _REPLACEMENT not in line:
                 count += 1
                 whole.write(line)
-        whole.flush()
-        os.fsync(whole.fileno())
-    beside.replace(output)
-    flush(output.parent)
     return count
 
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+import training.aligner
 from nmt.config import ModelConfig
-from nmt.errors import ConfigError, DataError
+from nmt.errors import ConfigError, DataError, SaveError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.text.tokenizer import END, Pieces, Tokenizer
 from training.aligner import grow_diagonally, links
@@ -52,6 +53,18 @@ def write_links(part: TrainingSet) -> None:
     """The right ones."""
     sizes = [len(line.split("\t")[0].split()) for line in part.path.read_text().splitlines()]
     part.links.write_text("".join(" ".join(f"{i}-{n - 1 - i}" for i in range(n)) + "\n" for n in sizes))
+
+
+def test_a_full_disk(corpus: PreparedCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what to do, and the way is free again."""
+    path = corpus.training_sets[0].links
+    path.with_name(f".{path.name}.partial").symlink_to("/dev/full")
+    monkeypatch.setattr(training.aligner, "align_words", lambda part: [{(0, 0)}] * part.size)
+
+    with pytest.raises(SaveError, match=r"No space left on device; free some space, then give the same command again$"):
+        links(corpus.folder)
+    links(corpus.folder)
+    assert path.read_text() == "0-0\n" * corpus.training_sets[0].size
 
 
 def test_links_of_words_become_links_of_all_their_pieces() -> None:

@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 import training.prepare
-from nmt.errors import ConfigError, DataError
+from nmt.errors import ConfigError, DataError, SaveError
 from nmt.text.tokenizer import Tokenizer
 from training.config import TrainingConfig
 from training.corpus.config import PrepareConfig, read_corpora
@@ -151,6 +151,18 @@ def test_interrupted_run_is_not_finished(
 
     with pytest.raises(DataError, match=r"holds no finished corpus \(corpus\.json is missing\); run nmt prepare"):
         PreparedCorpus.load(tmp_path / "out")
+    assert prepared().training_sets[0].size == 170
+
+
+@pytest.mark.parametrize("name", ["train.en-de.tsv", "report.json", "tokenizer/tokenizer.json", "corpus.json.partial"])
+def test_a_full_disk(prepared: Callable[..., PreparedCorpus], tmp_path: Path, name: str) -> None:
+    """Whatever is written when it happens, the error says what to do, and the same command then succeeds."""
+    (tmp_path / "out" / "tokenizer").mkdir(parents=True)
+    (tmp_path / "out" / name).symlink_to("/dev/full")
+
+    with pytest.raises(SaveError, match=r"No space left on device; free some space, then give the same command again$"):
+        prepared()
+    (tmp_path / "out" / name).unlink()
     assert prepared().training_sets[0].size == 170
 
 

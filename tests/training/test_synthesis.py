@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import training.synthesis
 from nmt.cli import build
 from nmt.config import SearchConfig
-from nmt.errors import DataError, NmtError, TrainingError
+from nmt.errors import DataError, NmtError, SaveError, TrainingError
 from nmt.translation import Translation
 from nmt.translator import Translator
 from training.corpus.config import PrepareConfig, read_corpora
@@ -134,6 +134,17 @@ def test_half_characters_cost_their_own_lines_alone(
     assert rows(tmp_path / "back.tsv") == [[f"row {i}.", f"Zeile {i}."] for i in range(60) if i % 10 != 7]
     assert made.training_sets[0].size == 44
     assert list(tmp_path.glob(".*partial")) == []
+
+
+def test_a_full_disk(backtranslate: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what to do, and nothing is translated again."""
+    (tmp_path / ".back.tsv.partial").symlink_to("/dev/full")
+
+    with pytest.raises(SaveError, match=r"No space left on device; free some space, .* it goes on from what was saved"):
+        backtranslate()
+    monkeypatch.delattr(Translator, "translate")
+    backtranslate()
+    assert len(rows(tmp_path / "back.tsv")) == 5
 
 
 @pytest.fixture

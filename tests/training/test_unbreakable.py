@@ -18,10 +18,11 @@ from safetensors.torch import load_file
 from small_run import small_run
 from torch import Tensor
 
-from nmt.errors import Diverged, SaveError, TrainingError
+from nmt.errors import ConfigError, Diverged, SaveError, TrainingError
 from nmt.package import ModelFolder
 from training.averaging import Checkpoints
 from training.disk import locked, writes_explained
+from training.report.html import check_writable, write_report
 from training.run_state import STATE, Progress, load_progress, load_state, save_tensors
 from training.trainer import Work
 
@@ -217,8 +218,11 @@ def test_a_file_that_may_not_grow_leaves_the_old_checkpoint(runs: Runs, tmp_path
 @pytest.mark.parametrize(
     ("device", "message"),
     [
-        ("/dev/full", "No space left on device. What was saved before is whole; free some space, then give the same"),
-        ("/proc/self/mem", "Input/output error. What was saved before is whole; check the disk, then"),
+        ("/dev/full", "No space left on device; free some space, then give the same command again: it goes on from wh"),
+        (
+            "/proc/self/mem",
+            "Input/output error; check the disk, then give the same command again: it goes on from what",
+        ),
     ],
 )
 def test_a_device_that_fails_leaves_the_old_checkpoint(tmp_path: Path, device: str, message: str) -> None:
@@ -227,7 +231,7 @@ def test_a_device_that_fails_leaves_the_old_checkpoint(tmp_path: Path, device: s
     before = (tmp_path / "checkpoints/last.safetensors").read_bytes()
     (tmp_path / "checkpoints/.last.safetensors.partial").symlink_to(device)
 
-    with pytest.raises(SaveError, match=message), writes_explained(tmp_path):
+    with pytest.raises(SaveError, match=message), writes_explained(tmp_path, goes_on=True):
         small_run(tmp_path).run()
     assert (tmp_path / "checkpoints/last.safetensors").read_bytes() == before
     assert small_run(tmp_path).run().update == 12, "the way is free again"
@@ -247,6 +251,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+READ_ONLY = "Read-only file system; choose a place that can be written, where it begins anew, or make this one so$"
+
+
 def test_a_disk_that_is_full_and_then_read_only(small_disk: Path) -> None:
     """Whatever is written when it happens, log or checkpoint: an error that says what to do, and the run resumes."""
     folder, settings = small_disk / "run", {"size": 4, "save_every": 2}
@@ -259,11 +266,24 @@ def test_a_disk_that_is_full_and_then_read_only(small_disk: Path) -> None:
         small_run(folder, **settings).run()
     assert state(folder)[1].update == 3
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    with pytest.raises(SaveError, match=r"Read-only file system.* choose an --output"), writes_explained(folder):
+    with pytest.raises(SaveError, match=READ_ONLY), writes_explained(folder, goes_on=True):
         small_run(folder, **settings).run()
     subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
     filler.unlink()
     assert small_run(folder, **settings).run().update == 12
+
+
+def test_a_report_is_not_begun_where_it_cannot_be_written(small_disk: Path) -> None:
+    """The disk is looked at before the work; what happens to it later is an error that says what to do."""
+    (small_disk / "old.html").touch()
+    check_writable(small_disk / "new.html")
+    with pytest.raises(SaveError, match=r"full could not be .* free some space, then give the same command again$"):
+        write_report(Path("/dev/full"), "x")
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+
+    for name, place in (("new.html", small_disk), ("old.html", small_disk / "old.html")):
+        with pytest.raises(ConfigError, match=rf"{name} cannot be written: {place} is read-only for you; choose anoth"):
+            check_writable(small_disk / name)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")

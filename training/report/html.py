@@ -1,5 +1,6 @@
 """The report of an evaluation as one HTML file that needs nothing else."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from jinja2 import Environment, PackageLoader
 from nmt.errors import ConfigError
 from nmt.scoring.evaluation import Evaluation
 from nmt.scoring.metrics import sentence_scores
+from training.disk import writes_explained
 
 _WORST = 25
 
@@ -39,6 +41,15 @@ def check_writable(report: Path | None) -> None:
         raise ConfigError(f"{report} cannot be written: it is a folder; name a file in it")
     if report and not report.parent.is_dir():
         raise ConfigError(f"{report} cannot be written: there is no folder {report.parent}; make it first")
+    place = report if report is None or report.exists() else report.parent
+    if place and not os.access(place, os.W_OK):
+        raise ConfigError(f"{report} cannot be written: {place} is read-only for you; choose another place")
+
+
+def write_report(report: Path, html: str) -> None:
+    """Raises `SaveError` if it cannot be written."""
+    with writes_explained(report):
+        report.write_text(html, encoding="utf-8")
 
 
 def render(
