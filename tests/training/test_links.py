@@ -25,7 +25,7 @@ from training.loss import guided_alignment
 from training.objective import Objective
 from training.piece_table import PieceTable
 from training.prepare import prepare_corpus
-from training.run import training_batches
+from training.run_data import training_batches
 
 INSTALLED = shutil.which("eflomal-align", path=Path(sys.executable).parent) or shutil.which("eflomal-align")
 WORDS = ["house", "dog", "tree", "river", "seven", "blue", "runs", "sings", "under", "old"]

@@ -19,7 +19,7 @@ from training.corpus.prepared import PreparedCorpus, weighted
 from training.corpus.records import TextPair
 from training.corpus.splitting import Sentences, fold
 from training.prepare import prepare, prepare_corpus
-from training.run import training_batches
+from training.run_data import training_batches
 
 EN_DE, DE_EN = ("en", "de"), ("de", "en")
 CHARACTERS = {"algorithm": "char", "vocabulary_size": 400}
