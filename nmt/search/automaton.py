@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from nmt.arrays import Flags
 from nmt.errors import InputError
 from nmt.search.reading import Demand, Reader, State
-from nmt.text.symbols import BYTE, LETTER, OTHER, kind
+from nmt.text.symbols import BYTE, CLOSING, LETTER, OTHER, kind
 from nmt.text.tokenizer import END
 
 FAR = 1 << 20
 """More pieces than any translation has: there is no way."""
 
 _DEAD = -1
-_KINDS = (LETTER, OTHER, BYTE)  # by their numbers
+_KINDS = (LETTER, OTHER, BYTE, CLOSING)  # by their numbers
 _MOST_STATES = 4000  # some 40 kB each
 _BLOCK = 256  # states whose way through all pieces is held at once
 
@@ -77,7 +77,7 @@ class Trie:
 
     def __init__(self, pieces: Sequence[str]) -> None:
         """pieces: the symbols of each (`Tokenizer.target_symbols`)."""
-        self.opens = np.array([kind(piece[:1]) == OTHER for piece in pieces])
+        self.opens = np.array([kind(piece[:1]) in (OTHER, CLOSING) for piece in pieces])
         begun = sorted({piece[:end] for piece in pieces for end in range(1, len(piece) + 1)}, key=lambda b: (len(b), b))
         number = {"": 0, **{own: i for i, own in enumerate(begun, start=1)}}
         self._symbols = sorted({symbol for own in begun for symbol in own})

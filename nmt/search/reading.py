@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 
-from nmt.text.symbols import BYTE, LETTER, LONE_BYTE, kind
+from nmt.text.symbols import BYTE, CLOSING, LETTER, LONE_BYTE, kind
 
 Place = tuple[int, int, str]
 """A phrase, how many of its characters have been read, and the bytes that have been read of the next one."""
@@ -21,6 +21,7 @@ class Demand:
     word · excluded: phrases that do not stand in it, in any case.
 
     Phrases count as whole words: where one begins or ends with a letter or a digit, no other one may stand beside it.
+    A wanted one that begins so does not begin right after a sign that a space follows, as in `home.light`.
     """
 
     prefix: str = ""
@@ -121,12 +122,17 @@ class Reader:
 
     def _beginning(self, state: State, symbol: str) -> list[Place]:
         """The phrases that may begin with the symbol."""
-        numbers = [n for n in self._first.get(symbol, []) if not (self._opens[n] and _glues(state.last, n))]
+        numbers = [n for n in self._first.get(symbol, []) if not (self._opens[n] and _clings(state.last, n))]
         unfit = {_WANTED, _CAPITAL} if state.met else {_CAPITAL} if state.last != _START else set()
         return [(number, 0, "") for number in numbers if number not in unfit]
 
 
 _BEHIND = (-1, "")
+
+
+def _clings(sort: int, number: int) -> bool:
+    """Whether a phrase after a character of that kind would lack the space before it."""
+    return _glues(sort, number) or (sort == CLOSING and number <= _CAPITAL)
 
 
 def _glues(sort: int, number: int) -> bool:

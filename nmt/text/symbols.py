@@ -7,8 +7,11 @@ from functools import lru_cache
 LONE_BYTE = "\udc00"
 """The symbol of the byte 0; those of the others follow it. No text has them."""
 
-LETTER, OTHER, BYTE = range(3)
-"""Kinds of symbols: part of a word, not part of one, and a byte that does not tell of which character it is."""
+LETTER, OTHER, BYTE, CLOSING = range(4)
+"""Kinds of symbols: part of a word, not part of one, a byte that does not tell of which character it is, and a sign
+after which no word follows without a space."""
+
+_CLOSING = frozenset(".,;:!?…)]}،؛؟۔।")  # not those of scripts without spaces, nor quotes, which open as well
 
 UNSPACED = (
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
@@ -23,6 +26,8 @@ _UNSPACED = re.compile(f"[{UNSPACED}]")
 @lru_cache(maxsize=1 << 16)
 def kind(symbol: str) -> int:
     """LETTER for letters, digits and their marks; in scripts without spaces, each character is a word of its own."""
+    if symbol in _CLOSING:
+        return CLOSING
     if LONE_BYTE <= symbol < chr(ord(LONE_BYTE) + 256):
         byte = ord(symbol) - ord(LONE_BYTE)
         return BYTE if byte > 127 else kind(chr(byte))

@@ -15,8 +15,10 @@ SEARCHES = [
 
 
 def says(text: str, phrase: str, any_case: bool = True) -> bool:
-    """Whether a phrase stands in a text as whole words, by a regular expression."""
-    before = r"(?<![^\W_])" if phrase[0].isalnum() else ""
+    """Whether a phrase stands in a text as whole words, by a regular expression; what is wanted, and so in its case,
+    not right after a sign that a space follows."""
+    clear = "" if any_case else r"(?<![.,;:!?…)\]}])"
+    before = r"(?<![^\W_])" + clear if phrase[0].isalnum() else ""
     after = r"(?![^\W_])" if phrase[-1].isalnum() else ""
     return re.search(before + re.escape(phrase) + after, text, re.IGNORECASE if any_case else 0) is not None
 

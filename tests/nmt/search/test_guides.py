@@ -280,6 +280,21 @@ def test_the_automaton_accepts_exactly_what_it_should(wanted: str, excluded: lis
         assert accepts(automaton, pieces) == (right and not any(says(text, phrase) for phrase in excluded)), text
 
 
+@given(
+    wanted=st.sampled_from(["a", "ab", "a.b", ".a", "-a", "(a"]),
+    prefix=st.sampled_from(["", " a.", " (a"]),
+    before=st.text("a .,…)]-('\"_。", max_size=3),
+    after=st.text("ab .", max_size=2),
+)
+def test_what_is_wanted_does_not_begin_right_after_a_sign(wanted: str, prefix: str, before: str, after: str) -> None:
+    """That a space follows, as a full stop; after what opens or joins, such as a bracket or a hyphen, it may."""
+    text, symbols = f" {before}{wanted}{after}", ["", "", "", "", *" ab.,…)]-('\"_。"]
+    automaton = Automaton.of(Demand(prefix, wanted), Trie(symbols))
+    right = text.startswith(prefix) and says(text, wanted, any_case=False)
+
+    assert accepts(automaton, [symbols.index(character, 4) for character in text]) == right
+
+
 @given(rows=st.integers(2, 6), vocabulary=st.integers(2, 30), seed=st.integers(0, 99))
 def test_banks_take_turns(rows: int, vocabulary: int, seed: int) -> None:
     """Each gives its best, and none gives two more than another that has one left; the nearest begins, the farthest is
