@@ -179,12 +179,13 @@ class Translator:
         ]
 
     def alternatives(self, hypothesis: TextHypothesis, count: int) -> list[list[tuple[str, float]]]:
-        """For each token of a hypothesis, the likeliest pieces at its place with their log-probabilities."""
+        """For each token of a hypothesis, the likeliest pieces at its place with their log-probabilities; none that is
+        impossible."""
         sources = [part.source.ids for part in hypothesis.parts]
         targets = [part.hypothesis.pieces for part in hypothesis.parts]
         controls = [part.controls for part in hypothesis.parts]
         return [
-            [(self.tokenizer.target_piece(piece), log_prob) for piece, log_prob in place]
+            [(self.tokenizer.target_piece(piece), log_prob) for piece, log_prob in place if log_prob > -np.inf]
             for forced in score_forced(self._stepper, sources, targets, count, controls)
             for place in forced.top
         ]
@@ -281,10 +282,10 @@ def _check_text(text: str, field: str, called: str = "") -> None:
 
 
 def _speakable(folder: ModelFolder) -> Arrays:
-    """The weights, such that no control character is ever said: in no text is one, and a line break would make two
-    lines of a translation."""
+    """The weights, such that what no text has is impossible: a line break would make two lines of a translation, and
+    a tag would be a piece without text."""
     bias = folder.weights["output.bias"].astype(np.float32)
-    bias[folder.tokenizer.control_pieces] = -np.inf
+    bias[folder.tokenizer.unsaid_pieces] = -np.inf
     return folder.weights | {"output.bias": bias}
 
 

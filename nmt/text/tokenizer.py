@@ -156,12 +156,11 @@ class Tokenizer:
         return [self._symbols(piece) for piece in range(self.target_vocabulary)]
 
     @cached_property
-    def control_pieces(self) -> list[int]:
-        """Target pieces that are the byte of a control character, such as a line break: no normalized text has any."""
-        controls = {f"<0x{byte:02X}>" for byte in (*range(0x20), 0x7F)}
-        return [
-            i for i in range(self.target_vocabulary) if self._target.is_byte(i) and self.target_piece(i) in controls
-        ]
+    def unsaid_pieces(self) -> list[int]:
+        """Target pieces that no text has: special ones but the end, such as tags, and the bytes of control characters,
+        such as a line break."""
+        controls = {chr(ord(LONE_BYTE) + byte) for byte in (*range(0x20), 0x7F)} | {""}
+        return [piece for piece, symbols in enumerate(self.target_symbols) if piece != END and symbols in controls]
 
     def _symbols(self, piece: int) -> str:
         if self._target.is_byte(piece):

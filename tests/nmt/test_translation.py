@@ -100,13 +100,13 @@ def test_the_n_best_of_a_text_are_in_order(translator: Translator, text: str) ->
     assert [own.score for own in found] == sorted((own.score for own in found), reverse=True)
 
 
-def test_no_translation_has_control_characters(translator: Translator) -> None:
+def test_no_translation_has_tags_or_control_characters(translator: Translator) -> None:
     """However wild the samples of an untrained model are: a line break would make two lines of one."""
     wild = SearchConfig(method="sample", n_best=10, temperature=5, seed=1, max_length=100)
     found = translator.translate(["Der Hund."] * 5, "en", "de", wild)
 
-    assert translator.tokenizer.control_pieces
     assert not any(set(own.text) & set(map(chr, range(32))) for one in found for own in one.hypotheses)
+    assert not any(token.piece.startswith("<2") for one in found for own in one.hypotheses for token in own.tokens)
 
 
 @pytest.mark.parametrize("text", ["", " \u200b", "\ufeff", "\x00"])
@@ -123,7 +123,7 @@ def test_a_single_text_is_refused_where_a_list_is_wanted(translator: Translator)
 
 
 def test_alternatives_are_the_likeliest_pieces_in_order(translator: Translator, hypothesis: TextHypothesis) -> None:
-    """As many as asked, or all; those of all pieces sum to 1; the piece that stands there is among them."""
+    """As many as asked, or all that a text may have; these sum to 1; the piece that stands there is among them."""
     few, everything = (translator.alternatives(hypothesis, count) for count in (3, 100_000))
 
     assert [len(place) for place in few] == [3] * len(hypothesis.tokens)
@@ -132,6 +132,8 @@ def test_alternatives_are_the_likeliest_pieces_in_order(translator: Translator, 
         assert [p for _, p in whole] == sorted((p for _, p in whole), reverse=True)
         assert sum(math.exp(p) for _, p in whole) == pytest.approx(1, abs=1e-4)
         assert dict(whole)[token.piece] == pytest.approx(token.log_prob, abs=1e-4)
+        assert not {"<pad>", "<unk>", "<s>", "<2de>", "<2en>", "<0x0A>"} & dict(whole).keys()
+        assert len(whole) == translator.tokenizer.target_vocabulary - 5 - 33
 
 
 def test_the_score_of_a_text_is_that_of_its_sentences_weighed_by_their_pieces(tiny_folder: Path) -> None:
