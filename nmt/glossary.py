@@ -43,14 +43,19 @@ def find_terms(sentence: NormalizedText, glossary: Mapping[str, str]) -> list[Te
 
 
 def place_terms(terms: Sequence[Term], source: Pieces, target: Pieces, weights: Floats) -> list[PlacedTerm]:
-    """Each term with that of its translations in the target text that looks at it most; weights (T, S)."""
-    placed = []
-    for term in terms:
+    """Each term with that of its translations in the target text that looks at it most; weights (T, S).
+
+    A place in the target text belongs to one term, the one that it looks at most; a term that gets none is left out.
+    """
+    options = []
+    for number, term in enumerate(terms):
         own = Unit(source.text[term.start : term.end], term.start, term.end)
         looked = weights @ overlaps(source.spans, [own])
-        spans = occurrences(term.target, target.text)
-        options = [Unit(target.text[start:end], start, end) for start, end in spans]
-        shares = (overlaps(target.spans, options).T @ looked).ravel()
-        if options:
-            placed.append(PlacedTerm(own, options[int(shares.argmax())]))
-    return placed
+        places = [Unit(target.text[start:end], start, end) for start, end in occurrences(term.target, target.text)]
+        shares = (overlaps(target.spans, places).T @ looked).ravel().tolist()
+        options += [(share, number, PlacedTerm(own, place)) for share, place in zip(shares, places, strict=True)]
+    placed = dict[int, PlacedTerm]()
+    for _, number, option in sorted(options, key=lambda option: -option[0]):
+        if number not in placed and option.target not in {other.target for other in placed.values()}:
+            placed[number] = option
+    return [placed[number] for number in sorted(placed)]
