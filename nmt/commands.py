@@ -19,7 +19,7 @@ from nmt.runtime.precision import PrecisionChoice
 from nmt.runtime.threads import an_engine_a_core
 from nmt.text.normalize import is_blank
 from nmt.translation import TextHypothesis, Translation
-from nmt.translator import AUTO, Translator
+from nmt.translator import AUTO, Translator, attempted
 
 Alignments = Literal["pharaoh", "json"]
 
@@ -36,6 +36,9 @@ PrecisionOption = Annotated[
 ]
 TargetOption = Annotated[str, typer.Option(help="Language to translate into, such as en.")]
 LevelOption = Annotated[Level, typer.Option("--level", help="Of the alignments: words, pieces or characters.")]
+MinConfidenceOption = Annotated[
+    float, typer.Option(min=0, max=1, help="Warn of lines that have a sentence with less, on stderr and in JSON.")
+]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the search; see docs/search.md.")
 ]
@@ -55,7 +58,7 @@ def translate(
     alignments: Annotated[Alignments | None, typer.Option(help="Write them, too.")] = None,
     level: LevelOption = "words",
     mixing: MixingOption = "log_linear",
-    min_confidence: Annotated[float, typer.Option(min=0, max=1, help="Say which lines have less, on stderr.")] = 0.0,
+    min_confidence: MinConfidenceOption = 0.0,
 ) -> None:
     """Translate standard input, line by line, to standard output.
 
@@ -85,13 +88,14 @@ def translate(
             raise errors[0]  # what is asked for fits no line, and nothing was written yet
         done = iter(outcomes)
         for number, line in enumerate(lines, start=first):
-            translation = None if is_blank(line) else next(done)
-            if isinstance(translation, InputError):
-                print(f"line {number + 1}: {translation}", file=sys.stderr, flush=True)
-                translation, refused = None, True
-            _write(number, translation, search, alignments, level)
-            if translation and "low_confidence" in translation.hypotheses[0].warnings(min_confidence):
-                _warn(number, translation.hypotheses[0])
+            outcome = None if is_blank(line) else next(done)
+            refused |= isinstance(outcome, InputError)
+            if alignments == "json":
+                print(_json_line(number, translation_json(outcome, level, min_confidence)), flush=True)
+            else:
+                _write(number, outcome, search, alignments, level)
+            if outcome:
+                _warn(number, outcome if isinstance(outcome, InputError) else outcome.hypotheses[0], min_confidence)
     if refused:
         raise typer.Exit(2)
 
@@ -112,33 +116,57 @@ def score(
     alternatives: Annotated[int, typer.Option(min=1, help="With --json: likeliest pieces at each place.")] = 5,
     level: LevelOption = "words",
     precision: PrecisionOption = "auto",
+    min_confidence: MinConfidenceOption = 0.0,
 ) -> None:
     """Score given translations: lines `source TAB translation` in, lines `log-probability TAB score` out.
 
     With --json, also alignment, quality, the probability of each piece and what the model would have written instead.
+    With --min-confidence, standard error says which lines have a sentence with less.
+
+    A line that is no pair stays empty, or has its error in the JSON; standard error says why, and the status is 2.
     """
     translator = Translator.load(*model or (), precision=precision, mixing=mixing)
+    refused = False
     for first, lines in _chunks(_stdin()):
-        pairs = [_pair(number, line) for number, line in enumerate(lines, start=first)]
-        for number, hypothesis in enumerate(translator.score(pairs, target, source), start=first):
-            if json_:
-                row = {"line": number, "text": hypothesis.text, **hypothesis_json(hypothesis, level)}
-                row["tokens"] = tokens_json(hypothesis, translator.alternatives(hypothesis, alternatives))
-                print(json.dumps(row, ensure_ascii=False), flush=True)
+        pairs = [attempted(_pair, line) for line in lines]
+        done = iter(translator.score([pair for pair in pairs if not isinstance(pair, InputError)], target, source))
+        for number, pair in enumerate(pairs, start=first):
+            outcome = pair if isinstance(pair, InputError) else next(done)
+            if isinstance(outcome, InputError):
+                refused, text = True, _json_line(number, {"error": str(outcome)}) if json_ else ""
+            elif json_:
+                tokens = tokens_json(outcome, translator.alternatives(outcome, alternatives))
+                text = _json_line(number, hypothesis_json(outcome, level, min_confidence) | {"tokens": tokens})
             else:
-                print(f"{hypothesis.log_prob:.4f}\t{hypothesis.score:.4f}", flush=True)
+                text = f"{outcome.log_prob:.4f}\t{outcome.score:.4f}"
+            print(text, flush=True)
+            _warn(number, outcome, min_confidence)
+    if refused:
+        raise typer.Exit(2)
 
 
-def hypothesis_json(hypothesis: TextHypothesis, level: Level) -> dict[str, Any]:
-    """Scores, alignment, quality and the confidence of each word, as JSON."""
+def translation_json(outcome: Translation | InputError | None, level: Level, min_confidence: float) -> dict[str, Any]:
+    """What became of a line, as JSON: its hypotheses and the language that was found, or its error, or nothing."""
+    if outcome is None:
+        return {"hypotheses": []}
+    if isinstance(outcome, InputError):
+        return {"hypotheses": [], "error": str(outcome)}
+    hypotheses = [hypothesis_json(own, level, min_confidence) for own in outcome.hypotheses]
+    return {"detected_source": outcome.detected_source, "hypotheses": hypotheses}
+
+
+def hypothesis_json(hypothesis: TextHypothesis, level: Level, min_confidence: float) -> dict[str, Any]:
+    """Text, scores, alignment, quality, and the confidence of each word and each piece, as JSON."""
     words = zip(hypothesis.target_words, hypothesis.word_confidences, strict=True)
     return {
+        "text": hypothesis.text,
         "log_prob": hypothesis.log_prob,
         "score": hypothesis.score,
         "alignment": alignment_json(hypothesis, level),
-        "quality": hypothesis.quality_report(),
+        "quality": hypothesis.quality_report(min_confidence),
         "terms": [asdict(term) for term in hypothesis.terms],
         "words": [{**asdict(word), "confidence": round(value, 4)} for word, value in words],
+        "tokens": [asdict(token) for token in hypothesis.tokens],
     }
 
 
@@ -162,9 +190,13 @@ def alignment_json(hypothesis: TextHypothesis, level: Level) -> dict[str, Any]:
     }
 
 
-def _warn(number: int, hypothesis: TextHypothesis) -> None:
-    least = min(part.confidence for part in hypothesis.parts)
-    print(f"line {number + 1}: low confidence, {least:.2f}", file=sys.stderr, flush=True)
+def _warn(number: int, outcome: TextHypothesis | InputError, min_confidence: float) -> None:
+    """Say on standard error what is wrong with a line, or that it has little confidence."""
+    if isinstance(outcome, InputError):
+        print(f"line {number + 1}: {outcome}", file=sys.stderr, flush=True)
+    elif "low_confidence" in outcome.warnings(min_confidence):
+        least = min(part.confidence for part in outcome.parts)
+        print(f"line {number + 1}: low confidence, {least:.2f}", file=sys.stderr, flush=True)
 
 
 def _stdin() -> TextIO:
@@ -180,22 +212,27 @@ def _chunks(file: TextIO) -> Iterator[tuple[int, list[str]]]:
         number += len(lines)
 
 
-def _pair(number: int, line: str) -> tuple[str, str]:
+def _pair(line: str) -> tuple[str, str]:
     text, tab, translation = line.partition("\t")
     if not tab or is_blank(text) or is_blank(translation):
-        raise InputError(f"line {number + 1} is {line[:60]!r}; wanted: source, a tab, translation")
+        raise InputError(f"{line[:60]!r} is no pair; wanted: source, a tab, translation")
     return text, translation
 
 
+def _json_line(number: int, values: dict[str, Any]) -> str:
+    return json.dumps({"line": number, **values}, ensure_ascii=False)
+
+
 def _write(
-    number: int, translation: Translation | None, search: SearchConfig, alignments: Alignments | None, level: Level
+    number: int,
+    outcome: Translation | InputError | None,
+    search: SearchConfig,
+    alignments: Alignments | None,
+    level: Level,
 ) -> None:
-    hypotheses = translation.hypotheses if translation else []
-    if alignments == "json":
-        rows = [{"text": h.text, **hypothesis_json(h, level)} for h in hypotheses]
-        print(json.dumps({"line": number, "hypotheses": rows}, ensure_ascii=False), flush=True)
-    elif not hypotheses:
+    hypotheses = outcome.hypotheses if isinstance(outcome, Translation) else []
+    if not hypotheses:
         print(flush=True)
-    for hypothesis in hypotheses if alignments != "json" else []:
+    for hypothesis in hypotheses:
         line = hypothesis.text if search.n_best == 1 else f"{number} ||| {hypothesis.text} ||| {hypothesis.score:.4f}"
         print(line + (f"\t{hypothesis.alignment(level).pharaoh}" if alignments else ""), flush=True)

@@ -13,6 +13,7 @@ from nmt.package import ModelFolder
 from service.schemas import QualityReply
 
 TO_ENGLISH = ("--source", "de", "--target", "en", "--max-length", "8")
+SCORE_JSON = ("score", "--source", "de", "--target", "en", "--json")
 
 
 def test_translate_keeps_lines(tiny_folder: Path) -> None:
@@ -129,6 +130,37 @@ def test_score_writes_all_there_is_as_json(tiny_folder: Path) -> None:
     assert [(own["start"], own["end"]) for own in row["quality"]["sentences"]] == [(0, len("the dog"))]
 
 
+@pytest.mark.parametrize("lines", ["no tab", "Der Hund.\t", "\tthe dog", ""])
+def test_a_line_that_is_no_pair_costs_no_other_line(tiny_folder: Path, lines: str) -> None:
+    """It stays empty, or has its error in the JSON; standard error says why, and the status tells."""
+    score = ("score", "--source", "de", "--target", "en", "--model", tiny_folder)
+    stdin = f"Der Hund.\tthe dog\n{lines}\nTom.\tTom\n"
+    plain, as_json = nmt(*score, stdin=stdin, status=2), nmt(*score, "--json", stdin=stdin, status=2)
+    rows = [json.loads(line) for line in as_json.stdout.splitlines()]
+    message = f"{lines!r} is no pair; wanted: source, a tab, translation"
+
+    assert [bool(line) for line in plain.stdout.splitlines()] == [True, False, True]
+    assert [row["line"] for row in rows] == [0, 1, 2]
+    assert [row.get("text") for row in rows] == ["the dog", None, "Tom"]
+    assert rows[1]["error"] == message
+    assert plain.stderr == as_json.stderr == f"line 2: {message}\n"
+
+
+def test_json_has_the_language_the_pieces_and_the_errors(tiny_folder: Path) -> None:
+    """Of a line that was translated, and of one that a setting does not fit."""
+    masked = ("--set", 'attention=[{words="Hund",weight=0}]', "--alignments", "json", "--model", tiny_folder)
+    text = "Der Hund schläft nicht im Haus, und Tom weiß nicht warum."
+    done = nmt("translate", "--target", "en", "--max-length", 8, *masked, stdin=f"{text}\nHund\n\n", status=2)
+    first, second, third = map(json.loads, done.stdout.splitlines())
+    (row,) = first["hypotheses"]
+
+    assert first["detected_source"] == "de"
+    assert sum(token["log_prob"] for token in row["tokens"]) == pytest.approx(row["log_prob"], abs=1e-3)
+    assert second["hypotheses"] == third["hypotheses"] == []
+    assert second["error"].startswith("attention masks all of 'Hund'")
+    assert "error" not in third
+
+
 def test_alignments_are_written_at_the_level_that_is_asked_for(tiny_folder: Path) -> None:
     """Links between characters, as many as the translation has; the same characters as JSON and for what one brings."""
     wanted = ("--model", tiny_folder, "--level", "characters")
@@ -154,12 +186,26 @@ def test_translate_names_lines_with_little_confidence(tiny_folder: Path) -> None
 
 
 @pytest.mark.parametrize(
+    ("command", "line"),
+    [(("translate", *TO_ENGLISH, "--alignments", "json"), "Der Hund.\n"), (SCORE_JSON, "Der Hund.\tthe dog\n")],
+    ids=["translate", "score"],
+)
+def test_json_warns_of_little_confidence(tiny_folder: Path, command: tuple[object, ...], line: str) -> None:
+    """As standard error does."""
+    done = nmt(*command, "--model", tiny_folder, "--min-confidence", 0.9, stdin=line)
+    row = json.loads(done.stdout)
+    (own,) = row.get("hypotheses", [row])
+
+    assert "low_confidence" in own["quality"]["warnings"]
+    assert "line 1: low confidence, 0." in done.stderr
+
+
+@pytest.mark.parametrize(
     ("arguments", "stdin", "message"),
     [
         (("translate", "--target", "xx"), "a\n", "error: no translation into 'xx'"),
         (("translate", "--target", "en", "--beam-size", "99"), "", "error: options: beam_size is 99"),
         (("translate", "--target", "en", "--model", "nowhere"), "", "error: nowhere is not there; a model is a folder"),
-        (("score", "--source", "de", "--target", "en"), "no tab\n", "error: line 1 is 'no tab'; wanted: source, a tab"),
         (
             ("evaluate", "nowhere.tsv", "--source", "de", "--target", "en"),
             "",
