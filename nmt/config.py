@@ -173,7 +173,7 @@ class AttentionControl(Config):
     words: Phrase = ""
     start: Whole | None = Field(None, ge=0)
     end: Whole | None = Field(None, ge=1)
-    steps: tuple[Annotated[Whole, Field(ge=0)], Annotated[Whole, Field(ge=1)]] = (0, 1_000)
+    steps: tuple[Annotated[Whole, Field(ge=0)], Annotated[Whole, Field(ge=1)]] = (0, LONGEST + 1)
     weight: Number = Field(ge=0, le=1_000, description="0 masks it")
 
     @model_validator(mode="after")

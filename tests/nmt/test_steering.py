@@ -12,6 +12,7 @@ from table import TableStepper
 
 from nmt import SearchConfig, Translator
 from nmt.arrays import Floats
+from nmt.config import LONGEST
 from nmt.errors import InputError
 from nmt.search.control import Control
 from nmt.search.engine import Engine, search_all
@@ -74,6 +75,18 @@ def test_masked_words_get_no_attention(translator: Translator, options: dict[str
             assert any(masked)
             assert np.all(part.hypothesis.weights[1:3, masked] == 0)
             assert np.all(part.hypothesis.weights[[0, 3]] > 0)
+
+
+def test_all_steps_are_steered_if_nothing_is_said(translator: Translator) -> None:
+    """Of the longest translation that there can be, that of its end as well."""
+    control = {"words": "Hund", "weight": 0}
+    values = {"method": "greedy", "max_length": LONGEST, "min_length": LONGEST, "attention": [control]}
+    found = translator.translate(["Der Hund schläft."], "en", "de", SearchConfig.model_validate(values))[0]
+    (part,) = found.hypotheses[0].parts
+    masked = ["Hund" in part.source.text[start:end] for start, end in part.source.spans]
+
+    assert len(part.hypothesis.pieces) == LONGEST + 1
+    assert np.all(part.hypothesis.weights[:, masked] == 0)
 
 
 def test_alternatives_see_what_the_search_saw(translator: Translator) -> None:
