@@ -43,8 +43,21 @@ def describe(error: ValidationError, config: type[BaseModel]) -> str:
         elif problem["type"] == "value_error":  # from a check of our own, which says what was given
             lines.append(": ".join(filter(None, [key, problem["msg"].removeprefix("Value error, ")])))
         else:
-            lines.append(f"{key} is {problem['input']!r}: {problem['msg']}")
+            lines.append(
+                f"{key} is {problem['input']!r}: {_wanted(problem['type'], problem['input']) or problem['msg']}"
+            )
     return "; ".join(lines)
+
+
+def _wanted(kind: str, given: Any) -> str:
+    """What to write instead of a value of another kind, in TOML, as `--set` and recipes have it; "" for most kinds."""
+    text = "{key=value}" if isinstance(given, dict) else f'"{given}"' if isinstance(given, str) else f"{given}"
+    return {
+        "tuple_type": f"wanted: a list, such as [{text}]",
+        "dict_type": 'wanted: a table, such as {Hund="dog"}',
+        "model_type": "wanted: a table, such as {key=value}",
+        "string_type": f'wanted: a text in quotes, such as "{given}"',
+    }.get(kind, "")
 
 
 def _known_keys(config: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

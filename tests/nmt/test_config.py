@@ -91,6 +91,21 @@ def test_a_value_of_another_kind_is_shown() -> None:
     assert "integer" in message
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"include": "garden"}, """include is 'garden': wanted: a list, such as ["garden"]"""),
+        ({"attention": {"weight": 2}}, "attention is {'weight': 2}: wanted: a list, such as [{key=value}]"),
+        ({"attention": ["Hund"]}, "attention.0 is 'Hund': wanted: a table, such as {key=value}"),
+        ({"glossary": "Hund"}, """glossary is 'Hund': wanted: a table, such as {Hund="dog"}"""),
+        ({"prefix": 2024}, 'prefix is 2024: wanted: a text in quotes, such as "2024"'),
+    ],
+)
+def test_a_value_of_another_kind_is_answered_with_what_to_write(values: dict[str, Any], message: str) -> None:
+    """In the words of the file, not of Python."""
+    assert refusal(SearchConfig, **values) == f"here.toml: {message}"
+
+
 def test_all_problems_are_told_at_once() -> None:
     """Nobody wants to run a program once a mistake."""
     message = refusal(Outer, inner={"size": 0}, nmae="y")
