@@ -24,11 +24,6 @@ class ForcedScore:
     weights: Floats
     top: list[list[tuple[int, float]]]
 
-    @property
-    def log_prob(self) -> float:
-        """The log-probability of the whole, in nats."""
-        return float(self.log_probs.sum())
-
 
 def score_forced(
     stepper: Stepper[Any],

@@ -83,11 +83,6 @@ class Engine(Generic[State]):
         """Whether a step has anything to do."""
         return bool(self._waiting or self._pool)
 
-    @property
-    def waiting(self) -> int:
-        """Sentences that have not entered the pool."""
-        return len(self._waiting)
-
     def step(self) -> list[Finished]:
         """Drop who is late, admit who fits, extend every row by one piece, and return who is done."""
         late = self._expire()

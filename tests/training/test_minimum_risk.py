@@ -57,7 +57,7 @@ def learn_to_copy(model: Seq2Seq, batch: Batch, updates: int) -> torch.optim.Opt
 def test_log_probabilities_are_those_of_forced_decoding(model: Seq2Seq, tokenizer: Tokenizer) -> None:
     """Of targets of different lengths."""
     sources, targets = tokenizer.source_ids(LINES[:3], "xx"), tokenizer.target_ids(["red", "green blue", "white red"])
-    expected = [forced.log_prob for forced in score_forced(stepper_of(model), sources, targets)]
+    expected = [forced.log_probs.sum() for forced in score_forced(stepper_of(model), sources, targets)]
 
     assert sequence_log_probs(model, sources, targets).tolist() == pytest.approx(expected, rel=1e-5)
 

@@ -210,8 +210,8 @@ def test_the_deadline_frees_the_rows_before_the_next_step() -> None:
     assert all(finished.expired and not finished.hypotheses for finished in late.values())
     assert (late[decoding].queue_seconds, late[decoding].decode_seconds) == (0.0, 5.0)
     assert (late[queued].queue_seconds, late[queued].decode_seconds) == (5.0, 0.0)
-    assert engine.waiting == 0
-    assert [finished.ticket for finished in engine.run()] == [patient]
+    clock.now = 6.0
+    assert [(finished.ticket, finished.queue_seconds) for finished in engine.run()] == [(patient, 5.0)]
 
 
 def test_what_ends_a_search_on_one_engine_ends_those_beside_it() -> None:
