@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.arrays import Flags
+from nmt.arrays import Flags, Integers
 from nmt.errors import InputError
 from nmt.search.reading import Demand, Reader, State
 from nmt.text.symbols import BYTE, CLOSING, LETTER, OTHER, kind
@@ -70,6 +70,12 @@ class Automaton:
             opens=trie.opens,
             most=int(settled[:dead].max()),
         )
+
+    def ahead(self, name: str, states: Integers) -> Table:
+        """(K, V): what it knows of the state after each piece, from states (K,)."""
+        different, own = np.unique(states, return_inverse=True)  # mostly one or two, of all rows
+        known: Table = getattr(self, name).take(self.next[different])[own]
+        return known
 
 
 class Trie:

@@ -106,8 +106,7 @@ class Guided:
         """
         missing = self.guide.read("rest", self.states) > 0
         likeliest = log_probs.argmax(axis=-1)
-        after = np.array([own.next[at] for own, at in zip(self.guide.automata, self.states, strict=True)], np.int64)
-        hopeless = self._hopeless(after, left)
+        hopeless = self._hopeless(left)
         log_probs[hopeless] = _IMPOSSIBLE
         if unguarded is not None:
             stuck = log_probs.max(axis=-1) == _IMPOSSIBLE
@@ -117,54 +116,66 @@ class Guided:
         looking = self.guide.anchors @ weights[:, : self.guide.anchors.shape[1]].T > 0
         due = (likeliest == END) | (looking & self.guide.automata[0].opens[likeliest]) | self.pursuing
         if self.solo:
-            due |= self._inviting(log_probs, after)
-        self._pursue(log_probs, after, missing & due)
-        return None if self.solo else self._banks(after, due)
+            due |= self._inviting(log_probs)
+        self._pursue(log_probs, missing & due)
+        return None if self.solo else self._banks(missing, due)
 
-    def _hopeless(self, after: Integers, left: int) -> Flags:
-        """(K, V): where the states (automata, K, V) are too far from an end."""
+    def _hopeless(self, left: int) -> Flags:
+        """(K, V): after which pieces it is too far to an end."""
+        after = [own.next[at] for own, at in zip(self.guide.automata, self.states, strict=True)]
         dead = [at == len(own.needed) - 1 for own, at in zip(self.guide.automata, after, strict=True)]
         hopeless: Flags = np.any(dead, axis=0)
         if left < sum(own.most for own in self.guide.automata):
             ends = hopeless[:, END].copy()
-            hopeless = self.guide.bound(after) > left
+            hopeless = self.guide.bound(np.array(after)) > left
             hopeless[:, END] = ends
         return hopeless
 
-    def _banks(self, after: Integers, due: Flags) -> Integers:
-        """(K, V): how many pieces of the phrases are still to come after each extension.
+    def _ahead(self, name: str, chosen: Integers) -> Integers:
+        """(chosen, K, V): what those automata know of the states after each piece."""
+        return np.array([self.guide.automata[number].ahead(name, self.states[number]) for number in chosen.tolist()])
+
+    def _banks(self, missing: Flags, due: Flags) -> Integers:
+        """(K, V): how many pieces of the phrases that are missing (automata, K) are still to come after each extension.
 
         A term that has not been begun comes no nearer in rows in which it is not due (automata, K).
         """
-        before, banks = self.guide.read("lacking", self.states), self.guide.read("lacking", after)
+        before = self.guide.read("lacking", self.states)
         whole = np.array([[own.lacking[:-1].max()] for own in self.guide.automata])
-        early = self.guide.anchors.any(axis=1, keepdims=True) & ~due & (before == whole)
-        shared: Integers = np.where(early[..., None], before[..., None], banks).sum(axis=0)
+        early: Flags = self.guide.anchors.any(axis=1, keepdims=True) & ~due & (before == whole)
+        shared: Integers = np.zeros((before.shape[1], len(self.guide.automata[0].opens)), np.int32)
+        for number in np.flatnonzero(missing.any(axis=1)).tolist():
+            banks = self.guide.automata[number].ahead("lacking", self.states[number])
+            banks[early[number]] = before[number, early[number], None]
+            shared += banks
         shared[:, END] = 0
         return shared
 
-    def _inviting(self, log_probs: Floats, after: Integers) -> Flags:
+    def _inviting(self, log_probs: Floats) -> Flags:
         """(automata, K): where a phrase that may stand anywhere can go on with a piece that is likely enough."""
-        nearer = self.guide.read("settled", after) < self.guide.read("settled", self.states)[..., None]
+        settled = self._ahead("settled", np.arange(len(self.states)))
+        nearer = settled < self.guide.read("settled", self.states)[..., None]
         best = np.where(nearer, log_probs, _IMPOSSIBLE).max(axis=-1)
         anywhere = ~self.guide.anchors.any(axis=1, keepdims=True)
         inviting: Flags = anywhere & (best > log_probs.max(axis=-1) + _LIKELY_ENOUGH)
         return inviting
 
-    def _pursue(self, log_probs: Floats, after: Integers, due: Flags) -> None:
+    def _pursue(self, log_probs: Floats, due: Flags) -> None:
         """In rows where phrases are due (automata, K), only pieces that bring the nearest of them nearer."""
-        self.pursuing = due
+        self.pursuing = np.zeros_like(due)
         if not due.any():
             return
-        settled = self.guide.read("settled", after)
+        chosen = np.flatnonzero(due.any(axis=1))
+        settled = self._ahead("settled", chosen)
         settled[:, log_probs[:, END] > _IMPOSSIBLE, END] = 0
-        nearest = np.where(log_probs == _IMPOSSIBLE, FAR, settled).min(axis=-1)
-        due = due & (nearest < self.guide.read("settled", self.states))
-        left = np.where(due, nearest, FAR)
-        steps, chosen = left.min(axis=0), left.argmin(axis=0)
-        pursued = due & (np.arange(len(due))[:, None] == chosen)
-        self.pursuing = pursued & (steps > 0)
-        detours = settled[chosen, np.arange(len(log_probs))] > steps[:, None]
+        np.copyto(settled, FAR, where=log_probs == _IMPOSSIBLE)
+        nearest = settled.min(axis=-1)
+        nearer = due[chosen] & (nearest < self.guide.read("settled", self.states)[chosen])
+        left = np.where(nearer, nearest, FAR)
+        steps, first = left.min(axis=0), left.argmin(axis=0)
+        pursued = nearer & (np.arange(len(chosen))[:, None] == first)
+        self.pursuing[chosen] = pursued & (steps > 0)
+        detours = settled[first, np.arange(len(log_probs))] > steps[:, None]
         log_probs[detours & pursued.any(axis=0)[:, None]] = _IMPOSSIBLE
 
 

@@ -32,14 +32,17 @@ def allocate(log_probs: Floats, totals: Floats, bank: Integers) -> tuple[Floats,
     Dynamic beam allocation (Post & Vilar 2018). The nearest bank has the first turn, so that what is wanted gets done;
     the farthest has the second, so that it can still begin where it fits better; then the others, the nearer first.
     """
-    rows, sums, bank = len(totals), (totals[:, None] + log_probs).ravel(), bank.ravel()
-    possible = np.flatnonzero(sums > -np.inf)
+    rows, live = len(totals), totals > -np.inf
+    counts = np.bincount(bank[live][log_probs[live] > -np.inf])  # np.unique takes ten times as long
     ranked = []
-    for number in np.unique(bank[possible]):
-        own = possible[bank[possible] == number]
-        ranked.append(own[largest(sums[own], min(rows, len(own)))[1]].tolist())
+    for number in np.flatnonzero(counts):
+        own = log_probs.copy()
+        np.copyto(own, -np.inf, where=bank != number)
+        values, places = best_extensions(own[None], totals[None])
+        ranked.append([pair for pair in zip(places[0].tolist(), values[0].tolist(), strict=True) if pair[1] > -np.inf])
     turns = itertools.zip_longest(*ranked[:1], *ranked[:0:-1][:1], *ranked[1:-1])
-    chosen = [place for turn in turns for place in turn if place is not None][:rows]
+    chosen = [pair for turn in turns for pair in turn if pair is not None][:rows]
     best, at = np.full(rows, -np.inf, np.float32), np.zeros(rows, np.int64)
-    best[: len(chosen)], at[: len(chosen)] = sums[chosen], chosen
+    for row, (place, value) in enumerate(chosen):
+        best[row], at[row] = value, place
     return best, at
