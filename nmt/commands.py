@@ -78,7 +78,7 @@ def translate(
     }
     search = read_search(values, set_)
     engines = an_engine_a_core()
-    translator = Translator.load(*model or (), precision=precision, mixing=mixing)
+    translator = _load(model, precision, mixing)
     refused = False
     for first, lines in _chunks(_stdin()):
         wanted = [line for line in lines if not is_blank(line)]
@@ -125,7 +125,7 @@ def score(
 
     A line that is no pair stays empty, or has its error in the JSON; standard error says why, and the status is 2.
     """
-    translator = Translator.load(*model or (), precision=precision, mixing=mixing)
+    translator = _load(model, precision, mixing)
     refused = False
     for first, lines in _chunks(_stdin()):
         pairs = [attempted(_pair, line) for line in lines]
@@ -188,6 +188,14 @@ def alignment_json(hypothesis: TextHypothesis, level: Level) -> dict[str, Any]:
         "links": [asdict(link) for link in alignment.links],
         "pharaoh": alignment.pharaoh,
     }
+
+
+def _load(models: list[Path] | None, precision: PrecisionChoice, mixing: Mixing) -> Translator:
+    """Standard error says what `auto` has chosen."""
+    translator = Translator.load(*models or (), precision=precision, mixing=mixing)
+    if precision == "auto":
+        print(f"decoding in {translator.precision}", file=sys.stderr, flush=True)
+    return translator
 
 
 def _warn(number: int, outcome: TextHypothesis | InputError, min_confidence: float) -> None:

@@ -85,6 +85,17 @@ def test_a_line_that_does_not_fit_among_blank_ones_is_a_line_as_well(tiny_folder
     assert none.stderr.startswith("error: attention masks all of 'Hund'")
 
 
+def test_standard_error_says_which_precision_was_chosen(tiny_folder: Path) -> None:
+    """Where it was left to the command."""
+    auto, named = (
+        nmt("translate", *TO_ENGLISH, "--model", tiny_folder, "--precision", precision, stdin="Der Hund.\n").stderr
+        for precision in ("auto", "fp32")
+    )
+
+    assert auto in {"decoding in fp32\n", "decoding in int8\n"}
+    assert named == ""
+
+
 def test_several_models_are_an_ensemble(tiny_folder: Path, tmp_path: Path) -> None:
     """A model with itself writes what it writes alone, and evaluates as it does; the name says what it was."""
     alone, twice = ("--model", tiny_folder), ("--model", tiny_folder, "--model", tiny_folder, "--mixing", "mean")
