@@ -1,13 +1,13 @@
 """The sub-commands of the library: `nmt translate` and `nmt score`."""
 
-import io
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal, TextIO
+from select import select
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -24,6 +24,7 @@ from nmt.translator import AUTO, Translator, attempted
 Alignments = Literal["pharaoh", "json"]
 
 _CHUNK = 512  # lines that are decoded together; bounds the memory, whatever the size of the input
+_BLOCK = 1 << 16  # bytes that are read at once
 
 ModelOption = Annotated[
     list[Path] | None,
@@ -62,9 +63,10 @@ def translate(
 ) -> None:
     """Translate standard input, line by line, to standard output.
 
-    A line in, a line out; an empty line stays empty. With --n-best N, N lines `number ||| text ||| score` a line, the
-    number from 0. With --alignments pharaoh, a tab and the links follow; with json, each line is an object with all
-    there is. With --min-confidence, standard error says which lines have a sentence with less.
+    A line in, a line out, before the next one has to come; an empty line stays empty. With --n-best N, N lines
+    `number ||| text ||| score` a line, the number from 0. With --alignments pharaoh, a tab and the links follow; with
+    json, each line is an object with all there is. With --min-confidence, standard error says which lines have a
+    sentence with less.
 
     A line that a setting does not fit, such as a prefix longer than max_length, stays empty; standard error says why,
     and the status is 2.
@@ -80,13 +82,9 @@ def translate(
     engines = an_engine_a_core()
     translator = _load(model, precision, mixing)
     refused = False
-    for first, lines in _chunks(_stdin()):
+    for first, lines in line_groups(sys.stdin.fileno()):
         wanted = [line for line in lines if not is_blank(line)]
-        outcomes = translator.attempt(wanted, target, source, search, engines)
-        errors = [outcome for outcome in outcomes if isinstance(outcome, InputError)]
-        if first == 0 and errors and len(errors) == len(outcomes):
-            raise errors[0]  # what is asked for fits no line, and nothing was written yet
-        done = iter(outcomes)
+        done = iter(translator.attempt(wanted, target, source, search, engines))
         for number, line in enumerate(lines, start=first):
             outcome = None if is_blank(line) else next(done)
             refused |= isinstance(outcome, InputError)
@@ -127,7 +125,7 @@ def score(
     """
     translator = _load(model, precision, mixing)
     refused = False
-    for first, lines in _chunks(_stdin()):
+    for first, lines in line_groups(sys.stdin.fileno()):
         pairs = [attempted(_pair, line) for line in lines]
         done = iter(translator.score([pair for pair in pairs if not isinstance(pair, InputError)], target, source))
         for number, pair in enumerate(pairs, start=first):
@@ -207,17 +205,22 @@ def _warn(number: int, outcome: TextHypothesis | InputError, min_confidence: flo
         print(f"line {number + 1}: low confidence, {least:.2f}", file=sys.stderr, flush=True)
 
 
-def _stdin() -> TextIO:
-    """Standard input as UTF-8, whatever the locale says; a broken byte costs a character, not the run."""
-    return io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace", newline="\n")
+def line_groups(descriptor: int) -> Iterator[tuple[int, list[str]]]:
+    """The lines of a file or a pipe in groups, each with the number of its first line, counted from 0.
 
-
-def _chunks(file: TextIO) -> Iterator[tuple[int, list[str]]]:
-    """The lines of a file in groups, each with the number of its first line, counted from 0."""
-    number = 0
-    while lines := [line.rstrip("\r\n") for line in islice(file, _CHUNK)]:
-        yield number, lines
-        number += len(lines)
+    A group has what there is without waiting, a line at least: who writes one and waits for the answer gets it. Text is
+    UTF-8, whatever the locale says; a broken byte costs a character, not the run.
+    """
+    number, lines, begun, block = 0, list[bytes](), b"", b"\n"
+    while block or lines:
+        while block and (not lines or (len(lines) < _CHUNK and select([descriptor], [], [], 0)[0])):
+            block = os.read(descriptor, _BLOCK)
+            *ended, begun = (begun + block).split(b"\n")
+            lines += ended if block else [begun] * bool(begun)
+        own, lines = lines[:_CHUNK], lines[_CHUNK:]
+        if own:
+            yield number, [line.decode("utf-8", "replace").rstrip("\r\n") for line in own]
+        number += len(own)
 
 
 def _pair(line: str) -> tuple[str, str]:

@@ -3,7 +3,11 @@
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
+from typing import IO
 
 
 def nmt(*arguments: object, stdin: str = "", status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -12,6 +16,22 @@ def nmt(*arguments: object, stdin: str = "", status: int = 0) -> subprocess.Comp
     done = subprocess.run(command, input=stdin, capture_output=True, encoding="utf-8", timeout=300, check=False)
     assert done.returncode == status, done.stderr
     return done
+
+
+@contextmanager
+def conversation(*arguments: object) -> Iterator[tuple[IO[str], IO[str]]]:
+    """`nmt` with its standard input and output open; at the end it must have no more to say."""
+    command, pipe = [sys.executable, "-m", "nmt", *map(str, arguments)], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, encoding="utf-8") as process:
+        assert process.stdin
+        assert process.stdout
+        watch = Timer(60, process.kill)
+        watch.start()
+        yield process.stdin, process.stdout
+        process.stdin.close()
+        assert process.stdout.read() == ""
+        assert process.wait() == 0
+        watch.cancel()
 
 
 def write_capitals(corpus: Path, pairs: int, longest: int) -> None:

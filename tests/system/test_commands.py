@@ -3,11 +3,15 @@
 import json
 import shutil
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
-from commands import nmt
+from commands import conversation, nmt
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nmt import SearchConfig, Translator
+from nmt.commands import line_groups
 from nmt.errors import ModelFolderError
 from nmt.package import ModelFolder
 from service.schemas import QualityReply
@@ -73,16 +77,46 @@ def test_a_line_that_a_setting_does_not_fit_costs_no_other_line(tiny_folder: Pat
 
 
 def test_a_line_that_does_not_fit_among_blank_ones_is_a_line_as_well(tiny_folder: Path) -> None:
-    """However the lines are cut into groups; only what fits no line at all ends the command before it writes one."""
+    """However the lines are cut into groups, and also where it is the only one."""
     masked = ("--set", 'attention=[{words="Hund",weight=0}]', "--model", tiny_folder)
     done = nmt("translate", *TO_ENGLISH, *masked, stdin="\n" * 512 + "Hund\nTom.\n", status=2)
     assert done.stdout.count("\n") == 514
     assert done.stdout.splitlines()[-1]
     assert done.stderr.startswith("line 513: attention masks all of 'Hund'")
 
-    none = nmt("translate", *TO_ENGLISH, *masked, stdin="Hund\nHund\n", status=2)
-    assert none.stdout == ""
-    assert none.stderr.startswith("error: attention masks all of 'Hund'")
+    alone = nmt("translate", *TO_ENGLISH, *masked, stdin="Hund\n", status=2)
+    assert alone.stdout == "\n"
+    assert alone.stderr.startswith("line 1: attention masks all of 'Hund'")
+
+
+def test_who_writes_a_line_gets_its_translation_before_the_next(tiny_folder: Path) -> None:
+    """So that a program can keep the command beside it, and each line is what it is in a file."""
+    lines = ["Der Hund.\n", "\n", "Tom.\n"]
+    with conversation("translate", *TO_ENGLISH, "--model", tiny_folder) as (writer, reader):
+        answers = []
+        for line in lines:
+            writer.write(line)
+            writer.flush()
+            answers.append(reader.readline())
+
+    assert "".join(answers) == nmt("translate", *TO_ENGLISH, "--model", tiny_folder, stdin="".join(lines)).stdout
+
+
+@given(
+    lines=st.lists(st.sampled_from(["", "a", "é\r", "b" * 70_000]), max_size=1100),
+    last=st.sampled_from(["", "c"]),
+)
+@settings(max_examples=20)
+def test_a_file_is_read_in_full_groups(lines: list[str], last: str) -> None:
+    """Whatever its lines are, and with or without a line break at the end."""
+    with TemporaryFile() as file:
+        file.write("".join(f"{line}\n" for line in lines).encode() + last.encode())
+        file.seek(0)
+        groups = list(line_groups(file.fileno()))
+    wanted = [line.rstrip("\r") for line in lines] + [last] * bool(last)
+
+    assert [line for _, group in groups for line in group] == wanted
+    assert [first for first, _ in groups] == list(range(0, len(wanted), 512))
 
 
 def test_standard_error_says_which_precision_was_chosen(tiny_folder: Path) -> None:
