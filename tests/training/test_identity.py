@@ -234,7 +234,9 @@ def test_a_model_that_could_not_be_written_is_written_by_the_same_command(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "rename", fail)
-        with pytest.raises(SaveError, match=r"model.partial could not be written: .*; check the disk, then give the same command again"):
+        with pytest.raises(
+            SaveError, match=r"model.partial could not be written: .*; check the disk, then give the same"
+        ):
             train(folder, updates=6)
     assert ModelFolder.load(folder / "run/model").sha256 == before
 
