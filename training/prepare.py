@@ -120,7 +120,8 @@ def _reused_tokenizer(config: PrepareConfig) -> Tokenizer | None:
 def _learn_tokenizer(config: PrepareConfig, sets: Sets, tell: Tell) -> Tokenizer:
     """Learn from the training sets alone, as often as their weights say, since that is what the model will see.
 
-    A size that nobody has asked for is lowered if the text cannot fill it.
+    Of more pairs than `_MOST_PAIRS` it learns from as many, evenly spaced: more text would take much more memory and
+    time, and hardly change the pieces. A size that nobody has asked for is lowered if the text cannot fill it.
     """
     sides: dict[str, list[str]] = {"read": [], "written": []}
     for corpus in config.corpora:
@@ -128,6 +129,8 @@ def _learn_tokenizer(config: PrepareConfig, sets: Sets, tell: Tell) -> Tokenizer
         for pair in weighted(sets.train[corpus.title], corpus.weight, config.seed):
             sides["read"].append(pair[backward])
             sides["written"].append(pair[not backward])
+    step = max(1, -(-len(sides["read"]) // _MOST_PAIRS))
+    sides = {name: lines[::step] for name, lines in sides.items()}
     targets = list(dict.fromkeys(target for _, target in config.directions))
     settings = config.tokenizer
     while True:
@@ -153,6 +156,7 @@ Corpora = Annotated[
 HeldOutFiles = list[str] | None
 # What there is beside tags and characters: the 256 bytes, padding, unknown, start and end.
 _SPECIAL_PIECES = 260
+_MOST_PAIRS = 500_000  # that a tokenizer is learned from
 _KEYS = re.compile(r"\bcorpora\.0: |\b(?:(?:corpora\.0|tokenizer|cleaning)\.(\w+)|((?:dev|test|vocabulary)_size)\b)")
 _PIECE_OPTIONS = ("vocabulary_size", "algorithm", "separate_tokenizers", "normalization")
 

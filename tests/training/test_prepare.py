@@ -593,3 +593,17 @@ def test_what_one_corpus_trains_on_another_does_not_hold_out(tmp_path: Path) -> 
 
     assert len(held) == 20
     assert not held & trained
+
+
+def test_a_tokenizer_learns_from_no_more_than_some_pairs_of_all_of_the_corpus(
+    prepared: Callable[..., PreparedCorpus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Evenly spaced, and those of both sides belong together: more would take memory in proportion."""
+    read = list[list[str]]()
+    learn = training.prepare.train_tokenizer
+    monkeypatch.setattr(training.prepare, "_MOST_PAIRS", 50)
+    monkeypatch.setattr(training.prepare, "train_tokenizer", lambda *own: (read.extend(own[:2]), learn(*own))[1])
+    pairs = train_pairs(prepared())
+
+    assert 25 < len(read[0]) <= 50
+    assert list(zip(*read, strict=True)) == pairs[:: -(-len(pairs) // 50)]
