@@ -40,7 +40,8 @@ _LEVELS: dict[AlignmentChoice, tuple[Level, ...]] = {
     "both": ("words", "pieces"),
     "characters": ("characters",),
 }
-_DIGITS = 4  # of weights and scores: more would only make replies longer
+DIGITS = 4
+"""Of weights and scores: more would only make replies longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,9 @@ def model_name(model: ServedModel) -> ModelName:
 
 def metric_reply(score: MetricScore) -> MetricReply:
     """A metric's score."""
-    reply = MetricReply(score=round(score.score, _DIGITS), signature=score.signature)
+    reply = MetricReply(score=round(score.score, DIGITS), signature=score.signature)
     if score.low is not None and score.high is not None:
-        reply.low, reply.high = round(score.low, _DIGITS), round(score.high, _DIGITS)
+        reply.low, reply.high = round(score.low, DIGITS), round(score.high, DIGITS)
     return reply
 
 
@@ -80,7 +81,7 @@ def translation_reply(
     """A translated text."""
     reply = TranslationReply(
         text=translation.text,
-        score=round(translation.score, _DIGITS),
+        score=round(translation.score, DIGITS),
         detected_source=translation.detected_source,
         hypotheses=[hypothesis_reply(h, model, wanted) for h in translation.hypotheses],
         quality=_quality(translation.hypotheses[0], wanted),
@@ -101,8 +102,8 @@ def hypothesis_reply(hypothesis: TextHypothesis, model: ServedModel, wanted: Wan
     """One hypothesis with what was asked for; what was not is not in the reply, rather than null."""
     reply = HypothesisReply(
         text=hypothesis.text,
-        score=round(hypothesis.score, _DIGITS),
-        log_prob=round(hypothesis.log_prob, _DIGITS),
+        score=round(hypothesis.score, DIGITS),
+        log_prob=round(hypothesis.log_prob, DIGITS),
         length=hypothesis.length,
     )
     alignments = [_alignment(hypothesis.alignment(level)) for level in wanted.levels]
@@ -114,7 +115,7 @@ def hypothesis_reply(hypothesis: TextHypothesis, model: ServedModel, wanted: Wan
         reply.tokens = _tokens(hypothesis, model, wanted)
     if "words" in wanted.details:
         units = zip(hypothesis.target_words, hypothesis.word_confidences, strict=True)
-        reply.words = [WordReply(**asdict(unit), confidence=round(value, _DIGITS)) for unit, value in units]
+        reply.words = [WordReply(**asdict(unit), confidence=round(value, DIGITS)) for unit, value in units]
     if terms := hypothesis.terms:
         reply.terms = [TermReply.model_validate(asdict(term)) for term in terms]
     return reply
@@ -122,9 +123,9 @@ def hypothesis_reply(hypothesis: TextHypothesis, model: ServedModel, wanted: Wan
 
 def _quality(hypothesis: TextHypothesis, wanted: Wanted) -> QualityReply:
     reply = QualityReply.model_validate(hypothesis.quality_report(wanted.min_confidence))
-    reply.confidence, reply.coverage = round(reply.confidence, _DIGITS), round(reply.coverage, _DIGITS)
+    reply.confidence, reply.coverage = round(reply.confidence, DIGITS), round(reply.coverage, DIGITS)
     for sentence in reply.sentences:
-        sentence.confidence = round(sentence.confidence, _DIGITS)
+        sentence.confidence = round(sentence.confidence, DIGITS)
     return reply
 
 
@@ -147,19 +148,17 @@ def _alignment(alignment: Alignment) -> AlignmentReply:
 
 def _rounded(weights: Floats) -> NDArray[np.float64]:
     """Weights (T, S) with few digits, whose rows still sum to 1: the largest of each takes what rounding left over."""
-    rounded = weights.astype(np.float64).round(_DIGITS)
+    rounded = weights.astype(np.float64).round(DIGITS)
     if rounded.size:
         largest = np.arange(len(rounded)), rounded.argmax(axis=1)
-        rounded[largest] = (rounded[largest] + 1 - rounded.sum(axis=1)).round(_DIGITS)
+        rounded[largest] = (rounded[largest] + 1 - rounded.sum(axis=1)).round(DIGITS)
     return rounded
 
 
 def _tokens(hypothesis: TextHypothesis, model: ServedModel, wanted: Wanted) -> list[TokenReply]:
-    tokens = [
-        TokenReply(**{**asdict(token), "log_prob": round(token.log_prob, _DIGITS)}) for token in hypothesis.tokens
-    ]
+    tokens = [TokenReply(**{**asdict(token), "log_prob": round(token.log_prob, DIGITS)}) for token in hypothesis.tokens]
     if "top" in wanted.details:
         likeliest = model.translator.alternatives(hypothesis, wanted.alternatives)
         for token, best in zip(tokens, likeliest, strict=True):
-            token.top = [TopReply(piece=piece, log_prob=round(log_prob, _DIGITS)) for piece, log_prob in best]
+            token.top = [TopReply(piece=piece, log_prob=round(log_prob, DIGITS)) for piece, log_prob in best]
     return tokens

@@ -22,8 +22,16 @@ from service.limits import (
     work_of,
 )
 from service.registry import ServedModel
-from service.replies import Wanted, model_name, scored_reply
-from service.schemas import BadReply, EvaluateReply, EvaluateRequest, ProblemReply, ScoreReply, ScoreRequest
+from service.replies import DIGITS, Wanted, metric_reply, model_name, scored_reply
+from service.schemas import (
+    BadReply,
+    BucketReply,
+    EvaluateReply,
+    EvaluateRequest,
+    ProblemReply,
+    ScoreReply,
+    ScoreRequest,
+)
 from service.settings import Settings
 from service.translating import Outcome, translate_texts
 
@@ -68,7 +76,14 @@ async def evaluate(request: EvaluateRequest, settings: SettingsDep, registry: Re
         result = await model.decoder.score(
             lambda: evaluation.evaluate(request.sources, hypotheses, references), deadline
         )
-    return EvaluateReply(**asdict(result), hypotheses=hypotheses, model=model_name(model))
+    return EvaluateReply(
+        bleu=metric_reply(result.bleu),
+        chrf=metric_reply(result.chrf),
+        ter=metric_reply(result.ter),
+        by_length=[BucketReply(**{**asdict(own), "bleu": round(own.bleu, DIGITS)}) for own in result.by_length],
+        hypotheses=hypotheses,
+        model=model_name(model),
+    )
 
 
 async def _translate_all(
