@@ -88,10 +88,7 @@ def translate(
         for number, line in enumerate(lines, start=first):
             outcome = None if is_blank(line) else next(done)
             refused |= isinstance(outcome, InputError)
-            if alignments == "json":
-                print(_json_line(number, translation_json(outcome, level, min_confidence)), flush=True)
-            else:
-                _write(number, outcome, search, alignments, level)
+            _write(number, outcome, search, alignments, level, min_confidence)
             if outcome:
                 _warn(number, outcome if isinstance(outcome, InputError) else outcome.hypotheses[0], min_confidence)
     if refused:
@@ -240,7 +237,11 @@ def _write(
     search: SearchConfig,
     alignments: Alignments | None,
     level: Level,
+    min_confidence: float,
 ) -> None:
+    if alignments == "json":
+        print(_json_line(number, translation_json(outcome, level, min_confidence)), flush=True)
+        return
     hypotheses = outcome.hypotheses if isinstance(outcome, Translation) else []
     if not hypotheses:
         print(flush=True)

@@ -12,21 +12,18 @@ from nmt.alignment import Alignment, Level, Unit
 from nmt.arrays import Floats
 from nmt.scoring.metrics import MetricScore, sentence_scores
 from service.registry import ServedModel
+from service.requests import AlignmentChoice, Detail, ScoreRequest, TranslateRequest
 from service.schemas import (
-    AlignmentChoice,
     AlignmentReply,
-    Detail,
     HypothesisReply,
     LinkReply,
     MetricReply,
     ModelName,
     QualityReply,
     ScoredReply,
-    ScoreRequest,
     TermReply,
     TokenReply,
     TopReply,
-    TranslateRequest,
     TranslationReply,
     UnitReply,
     WordReply,

@@ -13,7 +13,8 @@ import pytest
 from nmt.cli import build
 from nmt.package import PRETRAINED
 from nmt.translator import load_model
-from service.schemas import TranslateReply, TranslateRequest
+from service.requests import TranslateRequest
+from service.schemas import TranslateReply
 from training.config import read_recipe
 from training.corpus.config import read_corpora
 

@@ -13,6 +13,7 @@ from nmt.package import NAME
 from training import ranks
 from training.choosing import MODEL, choose, is_written, write_model
 from training.config import TrainingConfig
+from training.device import choose_device
 from training.disk import locked, write_atomically, writes_explained
 from training.fine_tuning import initial_model, trained_guard
 from training.identity import check_identity, identity
@@ -22,7 +23,7 @@ from training.run_data import RunData
 from training.run_state import STATE, Progress, load_identity, load_progress
 from training.stopping import stop_signals
 from training.terminal import Terminal
-from training.trainer import Trainer, choose_device
+from training.trainer import Trainer
 
 
 @dataclass(frozen=True, slots=True)

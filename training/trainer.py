@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmt.errors import Diverged, TrainingError
+from nmt.errors import Diverged
 from nmt.model.seq2seq import Seq2Seq
 from training import ranks
 from training.averaging import Checkpoints, MovingAverage
 from training.batches import Batch, Batches
 from training.config import TrainingConfig
+from training.device import choose_device, choose_precision
 from training.identity import Identity
 from training.loggers import Ending, Logger, UpdateReport
 from training.memory import keep_freed_memory
@@ -273,29 +274,3 @@ def _restore_random_states(tensors: Mapping[str, Tensor], seed: int, device: tor
         torch.manual_seed(seed + _SEED_STEP * rank)
     if device.type == "cuda" and f"random.cuda.{rank}" in tensors:
         torch.cuda.set_rng_state(tensors[f"random.cuda.{rank}"], device)
-
-
-def choose_device(config: TrainingConfig) -> torch.device:
-    """`auto` takes a GPU where there is one."""
-    name = config.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cpu":
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise TrainingError("device is cuda, but torch sees no GPU; set device to cpu, or install torch for CUDA")
-    number, gpus = ranks.on_this_machine(), torch.cuda.device_count()
-    if number >= gpus:
-        raise TrainingError(
-            f"this machine has more than {number} ranks, but torch sees {gpus} GPUs; "
-            f"set --nproc-per-node to {gpus}, or device to cpu"
-        )
-    return torch.device("cuda", number)
-
-
-def choose_precision(config: TrainingConfig, device: torch.device) -> torch.dtype:
-    """`auto` takes bfloat16 where the processor multiplies it natively: elsewhere it is slower than float32."""
-    if config.precision != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[config.precision]
-    native = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
-    return torch.bfloat16 if native else torch.float32

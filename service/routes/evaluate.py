@@ -23,14 +23,13 @@ from service.limits import (
 )
 from service.registry import ServedModel
 from service.replies import DIGITS, Wanted, metric_reply, model_name, scored_reply
+from service.requests import EvaluateRequest, ScoreRequest
 from service.schemas import (
     BadReply,
     BucketReply,
     EvaluateReply,
-    EvaluateRequest,
     ProblemReply,
     ScoreReply,
-    ScoreRequest,
 )
 from service.settings import Settings
 from service.translating import Outcome, translate_texts

@@ -14,7 +14,8 @@ from service.errors import problem_of
 from service.limits import allowed_search, check_texts, fitting, grouped_references, work_of
 from service.registry import ServedModel
 from service.replies import Wanted, metric_reply, model_name, translation_reply
-from service.schemas import ProblemReply, Timing, TranslateReply, TranslateRequest, TranslationReply
+from service.requests import TranslateRequest
+from service.schemas import ProblemReply, Timing, TranslateReply, TranslationReply
 from service.translating import Outcome, translate_texts
 
 router = APIRouter(tags=["translation"])

@@ -19,7 +19,8 @@ from nmt.config import ModelConfig
 from nmt.model.seq2seq import Seq2Seq
 from training.batches import Batches
 from training.config import TrainingConfig
-from training.trainer import Trainer, Work, choose_precision
+from training.device import choose_precision
+from training.trainer import Trainer, Work
 
 ROUNDS = 3
 MODEL = ModelConfig(

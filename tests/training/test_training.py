@@ -18,12 +18,13 @@ from training.averaging import Checkpoints, MovingAverage, around
 from training.batches import Batches
 from training.config import TrainingConfig, read_recipe
 from training.corpus.config import read_corpora
+from training.device import choose_device, choose_precision
 from training.disk import write_atomically
 from training.identity import Given
 from training.run_state import Progress, load_identity, load_state, save_state
 from training.schedule import learning_rate
 from training.stopping import StopRequest
-from training.trainer import Work, choose_device, choose_precision
+from training.trainer import Work
 from training.validation import ValidationResult, spread
 
 sentences = st.lists(st.lists(st.integers(4, V - 1), min_size=1, max_size=9), min_size=1, max_size=40)
