@@ -53,10 +53,11 @@ def pack(weight: Floats, bias: Floats | None, precision: Precision, largest: flo
         struct = structs.Weights(_address(packed), _address(added), None, None, inputs, outputs, 0)
         return Weights(struct, inputs, (packed, added))
     steps = np.maximum(np.abs(padded).max(axis=1) / np.float32(_STEPS), np.float32(1e-12))
-    rounded = np.pad(np.rint(padded / steps[:, None]).astype(np.int8), [(0, 0), (0, -inputs % 4)])
-    fours = _dense(rounded.reshape(groups, group, -1, 4).swapaxes(1, 2))
+    together = int(native().bytes())
+    rounded = np.pad(np.rint(padded / steps[:, None]).astype(np.int8), [(0, 0), (0, -inputs % together)])
+    packed = _dense(rounded.reshape(groups, group, -1, together).swapaxes(1, 2))
     zero = _ZERO * rounded.sum(axis=1, dtype=np.int32)
-    held = fours, added, steps * np.float32(largest / _STEPS), zero
+    held = packed, added, steps * np.float32(largest / _STEPS), zero
     struct = structs.Weights(*_addresses(*held), rounded.shape[1], outputs, largest)
     return Weights(struct, inputs, held)
 

@@ -1,8 +1,8 @@
 /* What a decode step does often enough to be worth a function of its own. nmt/kernels/__init__.py says what each is for.
  *
- * Compiled once for each kind of processor: VF is the widest vector of floats that it has, and the products of bytes are
- * there where it can add them up in 32 bits. Tensors are dense and row-major, indices are 64 bits. A null `rows` means
- * that each row reads its own.
+ * Compiled once for each kind of processor: VF is the widest vector of floats that it has, and the sums of products of
+ * bytes are the same on all. Tensors are dense and row-major, indices are 64 bits. A null `rows` means that each row reads
+ * its own.
  */
 
 #include "vectors.h"
@@ -19,18 +19,21 @@ typedef struct {
     int64_t width;
 } Part;
 
-/* Packed weights: for each group of outputs, input by input (bytes: four inputs at a time), all outputs of the group. */
+/* Packed weights: for each group of outputs, input by input (bytes: BYTES inputs at a time), all outputs of the group. */
 typedef struct {
     const void *packed;
     const float *bias;  /* of each output, padded to whole groups */
     const float *scale; /* bytes: what a sum of products is worth, by output; null for floats */
     const int32_t *zero; /* bytes: the sum that inputs of zero give */
-    int64_t inputs;      /* bytes: padded to a multiple of 4 */
+    int64_t inputs;      /* bytes: padded to a multiple of BYTES */
     int64_t outputs;
     float range; /* bytes: inputs lie in [-range, range] */
 } Weights;
 
-/* Inputs side by side, a row after the other: as floats, or rounded to bytes with 128 for zero. */
+/* What one joined input takes. */
+INLINE size_t input_size(const Weights *w) { return w->scale ? sizeof(Rounded) : sizeof(float); }
+
+/* Inputs side by side, a row after the other: as floats, or rounded to steps with 128 for zero. */
 static void join(const Part *parts, int count, int64_t n, const Weights *w, void *joined) {
     for (int64_t row = 0; row < n; row++) {
         int64_t at = row * w->inputs;
@@ -40,64 +43,99 @@ static void join(const Part *parts, int count, int64_t n, const Weights *w, void
             if (!w->scale) {
                 memcpy((float *)joined + at, from, part->width * sizeof(float));
             } else {
-                uint8_t *to = (uint8_t *)joined + at;
+                Rounded *to = (Rounded *)joined + at;
                 const float shift = 12582912.0f + 128.0f, steps = 127.0f / w->range;
                 for (int64_t i = 0; i < part->width; i += W) {
                     int64_t left = part->width - i;
                     VF x = load_part(from + i, left, 0);
                     x = smaller(larger(x * steps, all(-127.0f)), all(127.0f));
-                    VB rounded = __builtin_convertvector((VI)(x + shift) & 255, VB);
-                    if (left >= W) *(VB *)(to + i) = rounded;
-                    else memcpy(to + i, &rounded, left);
+                    VR rounded = __builtin_convertvector((VI)(x + shift) & 255, VR);
+                    if (left >= W) *(VR *)(to + i) = rounded;
+                    else memcpy(to + i, &rounded, left * sizeof(Rounded));
                 }
             }
             at += part->width;
         }
-        if (w->scale) memset((uint8_t *)joined + at, 128, (row + 1) * w->inputs - at);
+        for (; w->scale && at < (row + 1) * w->inputs; at++) ((Rounded *)joined)[at] = 128;
     }
 }
 
+/* How many of the four vectors of a group are summed up at once: as many as stay in registers. */
+INLINE int at_once(const int rows) { return rows * 4 < REGISTERS - 4 ? 4 : 2; }
+
 /* Sums are kept apart from where they are wanted, so that they stay in registers: weights might lie there for all that
  * the compiler knows. */
-INLINE void multiply_floats(const int rows, const float *x, const float *weights, int64_t inputs, VF sums[TILE][4]) {
-    VF totals[TILE][4] = {};
-    for (int64_t i = 0; i < inputs; i++, weights += GROUP) {
-        VF own[4];
-        for (int j = 0; j < 4; j++) own[j] = load(weights + j * W);
-        for (int r = 0; r < rows; r++) {
-            VF one = all(x[r * inputs + i]);
-            for (int j = 0; j < 4; j++) totals[r][j] += one * own[j];
+INLINE void multiply_floats(const int rows, const float *x, const float *packed, int64_t inputs, VF sums[TILE][4]) {
+    const int pass = at_once(rows);
+    for (int at = 0; at < 4; at += pass) {
+        VF totals[TILE][4] = {};
+        const float *weights = packed + at * W;
+        for (int64_t i = 0; i < inputs; i++, weights += GROUP) {
+            VF own[4];
+            for (int j = 0; j < pass; j++) own[j] = load(weights + j * W);
+            for (int r = 0; r < rows; r++) {
+                VF one = all(x[r * inputs + i]);
+                for (int j = 0; j < pass; j++) totals[r][j] += one * own[j];
+            }
         }
+        for (int r = 0; r < rows; r++)
+            for (int j = 0; j < pass; j++) sums[r][at + j] = totals[r][j];
     }
-    memcpy(sums, totals, rows * sizeof *sums);
 }
 
 #if BYTES
 #if defined(__AVX512VNNI__)
-#define ADD_PRODUCTS(sum, x, w) (VI) _mm512_dpbusd_epi32((__m512i)(sum), _mm512_set1_epi32(x), (__m512i)(w))
+INLINE VI widen(const int8_t *weights) { return *(const VI *)weights; }
+INLINE VI add_products(VI sum, int32_t x, VI w) {
+    return (VI)_mm512_dpbusd_epi32((__m512i)sum, _mm512_set1_epi32(x), (__m512i)w);
+}
+#elif defined(__AVXVNNI__)
+INLINE VI widen(const int8_t *weights) { return *(const VI *)weights; }
+INLINE VI add_products(VI sum, int32_t x, VI w) {
+    return (VI)_mm256_dpbusd_avx_epi32((__m256i)sum, _mm256_set1_epi32(x), (__m256i)w);
+}
+#elif defined(__AVX2__)
+INLINE VI widen(const int8_t *weights) { return (VI)_mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)weights)); }
+INLINE VI add_products(VI sum, int32_t x, VI w) {
+    return sum + (VI)_mm256_madd_epi16(_mm256_set1_epi32(x), (__m256i)w);
+}
+#elif defined(__SSE2__)
+INLINE VI widen(const int8_t *weights) {
+    __m128i twice = _mm_loadl_epi64((const void *)weights);
+    return (VI)_mm_srai_epi16(_mm_unpacklo_epi8(twice, twice), 8);
+}
+INLINE VI add_products(VI sum, int32_t x, VI w) { return sum + (VI)_mm_madd_epi16(_mm_set1_epi32(x), (__m128i)w); }
 #else
-#define ADD_PRODUCTS(sum, x, w) (VI) _mm256_dpbusd_avx_epi32((__m256i)(sum), _mm256_set1_epi32(x), (__m256i)(w))
+INLINE VI widen(const int8_t *weights) { return (VI)vmovl_s8(vld1_s8(weights)); }
+INLINE VI add_products(VI sum, int32_t x, VI w) {
+    int16x8_t two = vreinterpretq_s16_s32(vdupq_n_s32(x)), of = (int16x8_t)w;
+    return sum + (VI)vpaddq_s32(vmull_s16(vget_low_s16(two), vget_low_s16(of)), vmull_high_s16(two, of));
+}
 #endif
 
-INLINE void multiply_bytes(const int rows, const uint8_t *x, const int8_t *weights, const Weights *w, int64_t group,
+INLINE void multiply_bytes(const int rows, const Rounded *x, const int8_t *packed, const Weights *w, int64_t group,
                            VF sums[TILE][4]) {
-    VI totals[TILE][4];
-    for (int j = 0; j < 4; j++) {
-        VI zero = *(const VI *)(w->zero + group * GROUP + j * W);
-        for (int r = 0; r < rows; r++) totals[r][j] = -zero;
-    }
-    for (int64_t i = 0; i < w->inputs; i += 4, weights += 4 * GROUP) {
-        VI own[4];
-        for (int j = 0; j < 4; j++) own[j] = *(const VI *)(weights + 4 * j * W);
-        for (int r = 0; r < rows; r++) {
-            int32_t four;
-            memcpy(&four, x + r * w->inputs + i, 4);
-            for (int j = 0; j < 4; j++) totals[r][j] = ADD_PRODUCTS(totals[r][j], four, own[j]);
+    const int pass = at_once(rows);
+    for (int at = 0; at < 4; at += pass) {
+        VI totals[TILE][4];
+        const int8_t *weights = packed + at * W * BYTES;
+        for (int j = 0; j < pass; j++) {
+            VI zero = *(const VI *)(w->zero + group * GROUP + (at + j) * W);
+            for (int r = 0; r < rows; r++) totals[r][j] = -zero;
         }
-    }
-    for (int j = 0; j < 4; j++) {
-        VF scale = load(w->scale + group * GROUP + j * W);
-        for (int r = 0; r < rows; r++) sums[r][j] = __builtin_convertvector(totals[r][j], VF) * scale;
+        for (int64_t i = 0; i < w->inputs; i += BYTES, weights += BYTES * GROUP) {
+            VI own[4];
+            for (int j = 0; j < pass; j++) own[j] = widen(weights + j * W * BYTES);
+            for (int r = 0; r < rows; r++) {
+                int32_t few; /* BYTES inputs */
+                memcpy(&few, x + r * w->inputs + i, sizeof few);
+                for (int j = 0; j < pass; j++) totals[r][j] = add_products(totals[r][j], few, own[j]);
+            }
+        }
+        for (int j = 0; j < pass; j++) {
+            VF scale = load(w->scale + group * GROUP + (at + j) * W);
+            for (int r = 0; r < rows; r++) sums[r][at + j] = __builtin_convertvector(totals[r][j], VF) * scale;
+        }
     }
 }
 #endif
@@ -124,24 +162,16 @@ INLINE void multiply_rows(const int rows, const void *joined, const Weights *w, 
 
 MULTIPLY(1)
 MULTIPLY(2)
-#if TILE == 2
-static Multiply *const MULTIPLIERS[] = {multiply_1, multiply_2};
-#else
 MULTIPLY(3)
-#if TILE == 3
-static Multiply *const MULTIPLIERS[] = {multiply_1, multiply_2, multiply_3};
-#else
 MULTIPLY(4)
 MULTIPLY(5)
 MULTIPLY(6)
-static Multiply *const MULTIPLIERS[] = {multiply_1, multiply_2, multiply_3, multiply_4, multiply_5, multiply_6};
-#endif
-#endif
+static Multiply *const MULTIPLIERS[TILE] = {multiply_1, multiply_2, multiply_3, multiply_4, multiply_5, multiply_6};
 
 /* x Wᵀ + b for the rows from `first` on, and one group of outputs. Returns how many rows that are. */
 INLINE int multiply(const void *joined, int64_t n, int64_t first, const Weights *w, int64_t group, VF sums[TILE][4]) {
     int rows = n - first < TILE ? n - first : TILE;
-    MULTIPLIERS[rows - 1]((const char *)joined + first * w->inputs * (w->scale ? 1 : 4), w, group, sums);
+    MULTIPLIERS[rows - 1]((const char *)joined + first * w->inputs * input_size(w), w, group, sums);
     for (int j = 0; j < 4; j++) {
         VF bias = load(w->bias + group * GROUP + j * W);
         for (int r = 0; r < rows; r++) sums[r][j] += bias;
@@ -154,7 +184,7 @@ enum { PLAIN, TANH, EXPONENTIAL };
 
 /* function(x Wᵀ + b) for n rows x, which are made of up to three parts. */
 static void affine(int64_t n, const Weights *w, const Part *parts, int count, int function, float *out) {
-    void *joined = scratch(JOINED, n * w->inputs * (w->scale ? 1 : 4));
+    void *joined = scratch(JOINED, n * w->inputs * input_size(w));
     join(parts, count, n, w, joined);
     for (int64_t group = 0; group * GROUP < w->outputs; group++) {
         for (int64_t first = 0; first < n; first += TILE) {
@@ -252,7 +282,7 @@ static void lstm_step(int64_t n, int64_t size, const Cell *cell, const Part *par
         return;
     }
     const Weights *w = cell->weights;
-    void *joined = scratch(JOINED, n * w->inputs * (w->scale ? 1 : 4));
+    void *joined = scratch(JOINED, n * w->inputs * input_size(w));
     join(parts, count, n, w, joined);
     int64_t groups = (size + W - 1) / W;
     for (int64_t group = 0; group < groups; group++) {

@@ -9,32 +9,44 @@
 
 #if defined(__AVX512F__)
 #define W 16
-#define TILE 6
 #elif defined(__AVX2__)
 #define W 8
-#define TILE 3
-#elif defined(__aarch64__)
-#define W 4
-#define TILE 6
 #else
 #define W 4
-#define TILE 2
 #endif
-#define GROUP (4 * W) /* outputs that are worked out together: four vectors a row */
+#define GROUP (4 * W) /* outputs that are packed together: four vectors a row */
+#define TILE 6        /* rows that are multiplied together */
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define REGISTERS 32
+#else
+#define REGISTERS 16
+#endif
 #define INLINE static inline __attribute__((always_inline))
 
+/* How many products of bytes are added up at once, in 32 bits: of 4 where the processor multiplies bytes (VNNI), of 2 where it
+ * multiplies 16 bits, and bytes are widened for that. */
 #if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-#define BYTES 1
+#define BYTES 4
+#elif defined(__SSE2__) || defined(__aarch64__)
+#define BYTES 2
 #else
 #define BYTES 0
 #endif
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 typedef float VF __attribute__((vector_size(4 * W), aligned(4), may_alias));
 typedef int32_t VI __attribute__((vector_size(4 * W), aligned(4), may_alias));
 typedef uint8_t VB __attribute__((vector_size(W), aligned(1), may_alias));
+#if BYTES == 2
+typedef uint16_t Rounded; /* an input that was rounded to one of 255 steps */
+#else
+typedef uint8_t Rounded;
+#endif
+typedef Rounded VR __attribute__((vector_size(W * sizeof(Rounded)), aligned(1), may_alias));
 
 INLINE VF load(const float *from) { return *(const VF *)from; }
 INLINE void store(float *to, VF value) { *(VF *)to = value; }
