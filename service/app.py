@@ -40,9 +40,14 @@ def create_app(registry: Registry, settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # to an address that the client's own Host header says
     )
-    app.state.settings, app.state.registry = settings, None
+    app.state.settings, app.state.registry, app.state.ending = settings, None, False
     errors.install(app)
-    app.add_middleware(Connection, max_bytes=settings.max_body_bytes, seconds=settings.deadline_seconds)
+    app.add_middleware(
+        Connection,
+        max_bytes=settings.max_body_bytes,
+        seconds=settings.deadline_seconds,
+        ending=lambda: app.state.ending,
+    )
     app.add_middleware(SecurityHeaders)
     app.add_middleware(AccessLog)
     for router in _ROUTERS:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import uvicorn
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
@@ -18,6 +17,7 @@ from nmt.config import describe
 from nmt.errors import ConfigError
 from service.app import create_app
 from service.registry import Registry
+from service.server import Server
 from service.settings import Settings, unknown_variables, variables
 
 _log = logging.getLogger(__name__)
@@ -48,20 +48,9 @@ def serve(
     host, port = listening.getsockname()[:2]
     where = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     typer.echo(f"The page: {where}/   The API: {where}/docs   (ready when {where}/readyz says ok)", err=True)
-    # uvicorn finishes the accepted work on SIGTERM, then raises the signal once more: that is the end, and a good one.
+    # The server finishes what it has accepted, then raises the signal once more: that is the end, and a good one.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    config = uvicorn.Config(
-        app,
-        # The other one gives up a request that offers to change the protocol, as Java's client does, and takes its body
-        # for the next request.
-        http="h11",
-        ws="none",
-        log_config=None,
-        log_level="error",  # it would warn of each such offer, and advise to install something
-        access_log=False,
-        timeout_graceful_shutdown=25,
-    )
-    uvicorn.Server(config).run([listening])
+    Server(app).run([listening])
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -1,6 +1,7 @@
 """A request's body, and the end of the work when its client goes away."""
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -12,23 +13,29 @@ from service.errors import problem
 
 _LESS = "send less text at once"
 _MOST_OF_HEADERS = 16 * 1024
+_ALIVE = "/livez"  # which asks nothing else of the service
 
 
 class Connection:
     """Reads a request's body, up to a limit, and lets the work go as soon as nobody waits for the answer any more."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
-        """seconds: that a body may take to come."""
-        self._app, self._max_bytes, self._seconds = app, max_bytes, seconds
+    def __init__(
+        self, app: ASGIApp, max_bytes: int, seconds: float, ending: Callable[[], bool] = lambda: False
+    ) -> None:
+        """seconds: that a body may take to come · ending: whether no more requests are taken."""
+        self._app, self._max_bytes, self._seconds, self._ending = app, max_bytes, seconds, ending
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the body, then pass it on as one message.
 
         431 for headers that are too large, 413 for a body that is, or says that it will be, 408 when it does not come
-        in time, 415 when it is packed or not said to be JSON, 503 when the server ends before it has come.
+        in time, 415 when it is packed or not said to be JSON, 503 when the server ends, or does before it has come.
         """
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if self._ending() and not scope["path"].endswith(_ALIVE):
+            await _refuse(scope, send, HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN)
             return
         try:
             body = await self._read(scope, receive)

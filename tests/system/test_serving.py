@@ -3,6 +3,9 @@
 import json
 import signal
 import socket
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,8 @@ from serving import Service, serving
 
 
 def test_sigterm_finishes_accepted_work_and_ends_with_status_0(own_service: Service) -> None:
-    """The signal comes when the service has taken up a request and waits for its body: it is answered all the same."""
+    """The signal comes when the service has taken up a request and waits for its body: it is answered all the same, and
+    what comes meanwhile is told that the service ends."""
     body = json.dumps({"text": ["Der Hund schläft im Haus."] * 20, "source": "de", "target": "en"}).encode()
     head = (
         "POST /translate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -20,13 +24,28 @@ def test_sigterm_finishes_accepted_work_and_ends_with_status_0(own_service: Serv
         connection.sendall(head.encode())
         assert connection.recv(1000).startswith(b"HTTP/1.1 100")
         own_service.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        assert asked(own_service.url, "livez")[0] == 200
+        for route in ("readyz", "models"):
+            status, problem = asked(own_service.url, route)
+            assert status == 503
+            assert "shutting down" in problem
         connection.sendall(body)
         reply = b"".join(iter(lambda: connection.recv(65536), b""))
 
-    status, _, content = reply.partition(b"\r\n\r\n")
-    assert status.startswith(b"HTTP/1.1 200")
+    first, _, content = reply.partition(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 200")
     assert content.count(b'"hypotheses"') == 20
     assert own_service.process.wait(timeout=60) == 0
+
+
+def asked(url: str, route: str) -> tuple[int, str]:
+    """The status and the body of an answer."""
+    try:
+        with urllib.request.urlopen(f"{url}/{route}", timeout=5) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
 
 
 @pytest.mark.parametrize("offer", ["h2c", "websocket"])

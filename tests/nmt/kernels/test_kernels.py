@@ -60,7 +60,9 @@ def test_int8_sums_are_those_of_whole_numbers(build: str, inputs: int) -> None:
     for rows in range(1, 15):
         x = rng.integers(-127, 128, (rows, inputs)).astype(np.float32)
 
-        assert np.allclose(product(kernels.pack(rounded, None, "int8"), x / 127), x @ rounded.T / 127, rtol=1e-6, atol=0)
+        found = product(kernels.pack(rounded, None, "int8"), x / 127)
+
+        assert np.allclose(found, x @ rounded.T / 127, rtol=1e-6, atol=0)
 
 
 def test_int8_products_do_not_overflow(build: str) -> None:
