@@ -13,13 +13,14 @@ import typer
 
 from nmt.alignment import Level
 from nmt.config import SearchConfig, set_value
+from nmt.directions import AUTO
 from nmt.errors import InputError
 from nmt.runtime.ensemble import Mixing
 from nmt.runtime.precision import PrecisionChoice
 from nmt.runtime.threads import an_engine_a_core
 from nmt.text.normalize import is_blank
 from nmt.translation import TextHypothesis, Translation
-from nmt.translator import AUTO, Translator, attempted
+from nmt.translator import Translator, attempted
 
 Alignments = Literal["pharaoh", "json"]
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from nmt.arrays import Arrays
 from nmt.config import SearchConfig
+from nmt.directions import AUTO, Direction, Directions
 from nmt.errors import InputError, ModelFolderError, UnknownLanguage
 from nmt.guidance import Guidance
 from nmt.package import PRETRAINED, ModelFolder
@@ -21,7 +22,7 @@ from nmt.search.engine import Engine, search_all
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import final_score
 from nmt.steering import steered
-from nmt.text import languages, sentences
+from nmt.text import sentences
 from nmt.text.normalize import is_blank
 from nmt.text.sentences import Sentence
 from nmt.text.tokenizer import Pieces, Tokenizer
@@ -31,16 +32,10 @@ if TYPE_CHECKING:
     from nmt.runtime.packed import PackedStepper
     from nmt.runtime.stepper import ModelStepper
 
-Direction = tuple[str, str]
-AUTO = "auto"
 BOX = Path("box")
 """What the model in the box may be called wherever a model folder is named."""
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
-
-_SURE, _CLEAR = 0.6, 20
-"""How sure it must be that a text is in a language that cannot be translated, and how many characters that takes: of
-3,599 such sentences of Tatoeba none is taken for one in another of four languages, and 1 to 7 % are not recognized."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -60,7 +55,7 @@ class Translator:
         mixing: Mixing = "log_linear",
     ) -> None:
         """steppers: of models with one tokenizer; `mixing` says how several decide together."""
-        self.tokenizer, self.directions = tokenizer, list(directions)
+        self.tokenizer, self._known = tokenizer, Directions(directions)
         self.precision = ", ".join(sorted({stepper.precision for stepper in steppers}))
         self._stepper = ensemble_of(steppers, mixing)
         self._guidance = Guidance(tokenizer)
@@ -81,6 +76,11 @@ class Translator:
         directions = _common_directions(folders)
         steppers = [new_stepper(folder.description.model, _speakable(folder), precision) for folder in folders]
         return cls(steppers, folders[0].tokenizer, directions, mixing)
+
+    @property
+    def directions(self) -> list[Direction]:
+        """What it translates: pairs of source and target."""
+        return self._known.pairs
 
     def new_engine(self) -> Engine[Any]:
         """A decode engine over the models."""
@@ -130,9 +130,8 @@ class Translator:
         _check_text(text, "text")
         detected = None
         if source == AUTO:
-            self._check_target(target)
-            detected = source = self._detect(text, target)
-        self._check(source, target)
+            detected = source = self._known.detect(text, target)
+        self._known.check(source, target)
         found = sentences.split(text, source)
         encoded = [self.tokenizer.encode_source(sentence.text, target) for sentence in found]
         terms = self._guidance.terms(encoded, search.glossary)
@@ -164,7 +163,7 @@ class Translator:
         Sentence by sentence, as `translate` would have found them, where both have as many; else as one sentence.
         `alternatives` says what the model would have written instead.
         """
-        self._check(source, target)
+        self._known.check(source, target)
         for number, pair in enumerate(pairs):
             check_pair(pair, f" {number}" if len(pairs) > 1 else "")
         parts = [_paired(text, translation, source, target) for text, translation in pairs]
@@ -208,35 +207,6 @@ class Translator:
         weights = np.exp(log_probs - log_probs.max())
         order = by_expected_utility(texts, weights.tolist(), cast(Utility, search.mbr))
         return [hypotheses[i] for i in order]
-
-    def _detect(self, text: str, target: str) -> str:
-        """Which language a text is in, of those that are translated into the target; others are looked for as well,
-        so that a text in one of them is refused instead of taken for what it is not."""
-        candidates = sorted({pair[0] for pair in self.directions if pair[1] == target})
-        found, confidence = languages.detect(text, sorted({own for pair in self.directions for own in pair}))
-        if found in candidates:
-            return found
-        if confidence >= _SURE and len(text) >= _CLEAR:
-            raise InputError(
-                f"the text looks {languages.name(found)}, and there is no translation from {found!r} to {target!r}; "
-                f"name source, one of {', '.join(candidates)}, if it is that all the same",
-                "source",
-            )
-        return languages.detect(text, candidates)[0]
-
-    def _check(self, source: str, target: str) -> None:
-        self._check_target(target)
-        if (source, target) not in self.directions:
-            raise UnknownLanguage(
-                f"no translation from {source!r} to {target!r}; this model has {self._known()}", "source"
-            )
-
-    def _check_target(self, target: str) -> None:
-        if target not in {pair[1] for pair in self.directions}:
-            raise UnknownLanguage(f"no translation into {target!r}; this model has {self._known()}", "target")
-
-    def _known(self) -> str:
-        return ", ".join(f"{source} to {target}" for source, target in self.directions)
 
 
 def attempted(make: Callable[Given, Made], *given: Given.args, **named: Given.kwargs) -> Made | InputError:

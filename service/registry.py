@@ -5,14 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from starlette.concurrency import run_in_threadpool
+
 from nmt import SearchConfig, Translator
-from nmt.errors import ConfigError
+from nmt.directions import AUTO, Directions
+from nmt.errors import ConfigError, InputError
 from nmt.package import ModelFolder
 from nmt.runtime.threads import an_engine_a_core
-from nmt.translator import AUTO, BOX, load_model
+from nmt.translator import BOX, load_model
 from service.engine import Decoder
 from service.errors import UnknownModel
 from service.settings import Settings
+
+_ENOUGH = 1000
+"""Characters that tell in which language the texts of a request are, where several models could translate them."""
 
 _log = logging.getLogger(__name__)
 
@@ -56,19 +62,32 @@ class Registry:
         for model in self.models:
             model.decoder.start()
 
-    def find(self, name: str | None, source: str, target: str) -> ServedModel:
-        """Raises `UnknownModel`. A direction that no model has is left to the first model to complain about."""
+    async def find(self, name: str | None, source: str, target: str, texts: Sequence[str]) -> ServedModel:
+        """The named model, or the first that knows the direction; with `auto`, that of the language of the texts.
+
+        Raises `UnknownModel`. A direction that no model has is left to the first model to complain about.
+        """
         if name is not None:
             for model in self.models:
                 if model.name == name:
                     return model
             known = ", ".join(model.name for model in self.models)
             raise UnknownModel(f"there is no model {name!r}; this service has {known}", "model")
-        for model in self.models:
-            for pair in model.translator.directions:
-                if pair[1] == target and source in (AUTO, pair[0]):
-                    return model
-        return self.models[0]
+        able = [model for model in self.models if target in {own for _, own in model.translator.directions}]
+        if source == AUTO and len(able) > 1:
+            source = await run_in_threadpool(self._detect, " ".join(texts)[:_ENOUGH], target)
+        for model in able:
+            if (source, target) in model.translator.directions:
+                return model
+        return able[0] if able else self.models[0]
+
+    def _detect(self, text: str, target: str) -> str:
+        """A language that no model has is left to a model to complain about as well."""
+        every = Directions([pair for model in self.models for pair in model.translator.directions])
+        try:
+            return every.detect(text, target)
+        except InputError:
+            return AUTO
 
     @property
     def ready(self) -> bool:

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from nmt import SearchConfig, Translation
+from nmt.directions import AUTO
 from nmt.errors import InputError
 from nmt.search.automaton import Automaton
 from nmt.search.queue import Priority
 from nmt.translation import Job
-from nmt.translator import AUTO, attempted
+from nmt.translator import attempted
 from service.engine import Decoded
 from service.limits import check_automata, check_length
 from service.registry import ServedModel

@@ -10,12 +10,13 @@ import torch
 
 from nmt import kernels
 from nmt.alignment import Alignment
+from nmt.directions import Direction
 from nmt.errors import Diverged
 from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime.stepper import stepper_of
 from nmt.scoring.metrics import Metric, MetricScore, corpus_scores
 from nmt.text.tokenizer import PAD, Tokenizer
-from nmt.translator import Direction, Translator
+from nmt.translator import Translator
 from training.batches import Batches
 from training.config import Validation
 from training.gates import Saturation

@@ -49,7 +49,7 @@ async def score(request: ScoreRequest, settings: SettingsDep, registry: Registry
         raise InputError(
             f"translation has {len(translations)} entries for {len(texts)} texts; one each is wanted", "translation"
         )
-    model = registry.find(request.model, request.source, request.target)
+    model = await registry.find(request.model, request.source, request.target, texts)
     pairs, wanted = list(zip(texts, translations, strict=True)), Wanted.by(request, settings)
     work = sum(len(text) + len(translation) for text, translation in pairs)
     with model.decoder.admitted(settings.deadline_seconds, work) as deadline:
@@ -67,7 +67,7 @@ async def evaluate(request: EvaluateRequest, settings: SettingsDep, registry: Re
     if request.hypotheses is not None and len(request.hypotheses) != len(request.sources):
         count, wanted = len(request.hypotheses), len(request.sources)
         raise InputError(f"hypotheses has {count} entries for {wanted} sources; one each is wanted", "hypotheses")
-    model = registry.find(request.model, request.source, request.target)
+    model = await registry.find(request.model, request.source, request.target, request.sources)
     work = 0 if request.hypotheses else work_of(request.sources, search, settings)
     with model.decoder.admitted(settings.deadline_seconds, work) as deadline:
         hypotheses = request.hypotheses or await _translate_all(request, search, settings, model, deadline)

@@ -33,7 +33,7 @@ async def translate(request: TranslateRequest, settings: SettingsDep, registry: 
     references = None
     if request.references is not None:
         references = grouped_references(request.references, len(texts), settings)
-    model = registry.find(request.model, request.source, request.target)
+    model = await registry.find(request.model, request.source, request.target, texts)
     finish = partial(_reply, Wanted.by(request, settings), model, references)
     with model.decoder.admitted(settings.deadline_seconds, work_of(texts, search, settings)) as deadline:
         return await translate_texts(

@@ -637,6 +637,21 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(tiny_folder: Path) -> N
     assert answers == [200]
 
 
+@pytest.mark.parametrize(
+    ("texts", "model"),
+    [
+        (["Le chien dort dans la maison avec les enfants."], "tatoeba"),
+        (["Der Hund schläft mit den Kindern im Haus."], "tiny"),
+        (["Le chien.", "Nous voulons manger du pain et boire du lait."], "tatoeba"),
+    ],
+)
+def test_of_several_models_the_language_chooses(tiny_folder: Path, texts: list[str], model: str) -> None:
+    """The first that translates from it, of those that translate into the target."""
+    with TestClient(app_of(Settings(models=[tiny_folder, Path("box")]))) as client:
+        body = {"text": texts, "target": "en", "search": {"method": "greedy", "max_length": 5}}
+        assert client.post("/translate", json=body).json()["model"]["name"] == model
+
+
 def test_a_deadline_is_kept_and_frees_the_engine(tiny_folder: Path) -> None:
     """504, and the next request is answered."""
     with TestClient(app_of(Settings(models=[tiny_folder], deadline_seconds=0.3))) as client:
