@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from service import errors
 from service.access_log import AccessLog
 from service.connection import Connection
+from service.openapi import describe_limits
 from service.registry import Registry
 from service.routes import evaluate, health, models, translate
 from service.security import SecurityHeaders
@@ -53,6 +54,7 @@ def create_app(registry: Registry, settings: Settings) -> FastAPI:
     for router in _ROUTERS:
         app.include_router(router, prefix="/v1", responses=errors.described(router))
         app.include_router(router, include_in_schema=False)
+    describe_limits(app, settings)
     for folder in ("static", "vendor"):
         app.mount(f"/{folder}", StaticFiles(directory=_WEB / folder))
     app.add_api_route("/", lambda: FileResponse(_WEB / "index.html"), include_in_schema=False)

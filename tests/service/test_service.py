@@ -652,6 +652,20 @@ def test_of_several_models_the_language_chooses(tiny_folder: Path, texts: list[s
         assert client.post("/translate", json=body).json()["model"]["name"] == model
 
 
+def test_the_description_has_the_limits_of_this_service() -> None:
+    """Not those of the library, with which a client would be refused."""
+    settings = Settings(max_beam_size=3, max_texts=7, max_characters=11)
+    schemas = create_app(Registry([]), settings).openapi()["components"]["schemas"]
+    search, translate, evaluate = (
+        schemas[name]["properties"] for name in ("SearchConfig", "TranslateRequest", "EvaluateRequest")
+    )
+
+    assert (search["beam_size"]["maximum"], search["n_best"]["maximum"]) == (3, 3)
+    assert [kind.get("maxLength", kind.get("maxItems")) for kind in translate["text"]["anyOf"]] == [11, 7]
+    assert evaluate["sources"]["maxItems"] == 7
+    assert evaluate["references"]["items"]["anyOf"][1]["items"]["maxLength"] == 11
+
+
 def test_a_deadline_is_kept_and_frees_the_engine(tiny_folder: Path) -> None:
     """504, and the next request is answered."""
     with TestClient(app_of(Settings(models=[tiny_folder], deadline_seconds=0.3))) as client:
