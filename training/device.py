@@ -2,6 +2,7 @@
 
 import torch
 
+from nmt import kernels
 from nmt.errors import TrainingError
 from training import ranks
 from training.config import TrainingConfig
@@ -31,3 +32,11 @@ def choose_precision(config: TrainingConfig, device: torch.device) -> torch.dtyp
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[config.precision]
     native = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
     return torch.bfloat16 if native else torch.float32
+
+
+def engines_beside_training(device: str) -> int:
+    """How many engines to search with, on a device such as `cpu`, where torch keeps its threads for the next update.
+
+    A compiled step has one thread; torch's own, and a GPU's, take all there is.
+    """
+    return torch.get_num_threads() if device == "cpu" and kernels.available() else 1

@@ -17,9 +17,10 @@ from training.config import FineTune, TrainingConfig, Validation
 from training.corpus.prepared import PreparedCorpus
 from training.corpus.splitting import fold
 from training.corpus.test_sets import read_test_set
+from training.device import engines_beside_training
 from training.identity import shape
 from training.transfer import transferred
-from training.validation import engines_beside_training, spread
+from training.validation import spread
 
 
 def initial_model(config: TrainingConfig, tokenizer: Tokenizer, folder: ModelFolder | None) -> Seq2Seq:

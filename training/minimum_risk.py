@@ -1,6 +1,7 @@
 """Minimum-risk tuning: make likely what scores well, among the translations that the model itself would give."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from sacrebleu.metrics.bleu import BLEU
@@ -8,10 +9,12 @@ from torch import Tensor
 
 from nmt.config import LONGEST, SearchConfig
 from nmt.model.seq2seq import Seq2Seq
-from nmt.runtime.stepper import ModelStepper
+from nmt.runtime.stepper import stepper_of
 from nmt.search.engine import search_all
+from nmt.search.stepper import Stepper
 from nmt.text.tokenizer import PAD, Tokenizer
 from training.batches import Batch, batch_of
+from training.device import engines_beside_training
 
 _BLEU = BLEU(effective_order=True)
 
@@ -58,6 +61,7 @@ def _n_best(model: Seq2Seq, sources: Sequence[Sequence[int]], count: int) -> lis
     """The best translations of each source, as pieces; leaves the model in the mode that it was in."""
     training = model.training
     config = SearchConfig(beam_size=count, n_best=count, max_length=min(LONGEST, 2 * max(map(len, sources))))
-    found = search_all(ModelStepper(model), sources, config)
+    stepper: Stepper[Any] = stepper_of(model)
+    found = search_all(stepper, sources, config, engines_beside_training(next(model.parameters()).device.type))
     model.train(training)
     return [[hypothesis.pieces for hypothesis in hypotheses] for hypotheses in found]

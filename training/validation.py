@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from nmt import kernels
 from nmt.alignment import Alignment
 from nmt.directions import Direction
 from nmt.errors import Diverged
@@ -19,6 +18,7 @@ from nmt.text.tokenizer import PAD, Tokenizer
 from nmt.translator import Translator
 from training.batches import Batches
 from training.config import Validation
+from training.device import engines_beside_training
 from training.gates import Saturation
 from training.loss import smoothed_cross_entropy
 
@@ -157,14 +157,6 @@ class Validator:
                 batch = self._batches.batch(np.array([row])).to(device)
                 model(batch.source, batch.lengths, batch.target_in)
         return gates.shares
-
-
-def engines_beside_training(device: str) -> int:
-    """How many engines to validate with, on a device such as `cpu`, where torch keeps its threads for the next update.
-
-    A compiled step has one thread; torch's own, and a GPU's, take all there is.
-    """
-    return torch.get_num_threads() if device == "cpu" and kernels.available() else 1
 
 
 def spread(rows: Sequence[Row], count: int) -> Sequence[Row]:

@@ -13,7 +13,8 @@ from nmt.model.seq2seq import Seq2Seq
 from nmt.scoring.metrics import MetricScore
 from training.batches import Batches
 from training.config import Validation
-from training.validation import ValidationResult, Validator, engines_beside_training
+from training.device import engines_beside_training
+from training.validation import ValidationResult, Validator
 
 
 def test_engines_beside_training_are_one_a_core_where_a_step_has_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
