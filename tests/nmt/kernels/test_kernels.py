@@ -52,7 +52,7 @@ def test_products_are_those_of_numpy(build: str, outputs: int, inputs: int) -> N
 
 @pytest.mark.parametrize("inputs", [1, 4, 7, 61])
 def test_int8_sums_are_those_of_whole_numbers(build: str, inputs: int) -> None:
-    """However a processor multiplies bytes: so a text becomes the same on all of them."""
+    """However a processor multiplies bytes: what int8 costs in quality is the same on all of them."""
     needs("int8")
     rng = np.random.default_rng(inputs)
     rounded = rng.integers(-127, 128, (131, inputs)).astype(np.float32)
