@@ -40,6 +40,7 @@ class Registry:
 
     def __init__(self, models: Sequence[ServedModel]) -> None:
         self.models = list(models)
+        self._directions = Directions([pair for model in models for pair in model.translator.directions])
 
     @classmethod
     def load(cls, settings: Settings) -> "Registry":
@@ -83,9 +84,8 @@ class Registry:
 
     def _detect(self, text: str, target: str) -> str:
         """A language that no model has is left to a model to complain about as well."""
-        every = Directions([pair for model in self.models for pair in model.translator.directions])
         try:
-            return every.detect(text, target)
+            return self._directions.detect(text, target)
         except InputError:
             return AUTO
 

@@ -84,29 +84,31 @@ INLINE void multiply_floats(const int rows, const float *x, const float *packed,
 }
 
 #if BYTES
+/* `factors` are the weights of W outputs with BYTES inputs each, as wide as they are multiplied; `x` are those inputs. */
+#if BYTES == 4
+INLINE VI factors(const int8_t *weights) { return *(const VI *)weights; }
+#endif
 #if defined(__AVX512VNNI__)
-INLINE VI widen(const int8_t *weights) { return *(const VI *)weights; }
 INLINE VI add_products(VI sum, int32_t x, VI w) {
     return (VI)_mm512_dpbusd_epi32((__m512i)sum, _mm512_set1_epi32(x), (__m512i)w);
 }
 #elif defined(__AVXVNNI__)
-INLINE VI widen(const int8_t *weights) { return *(const VI *)weights; }
 INLINE VI add_products(VI sum, int32_t x, VI w) {
     return (VI)_mm256_dpbusd_avx_epi32((__m256i)sum, _mm256_set1_epi32(x), (__m256i)w);
 }
 #elif defined(__AVX2__)
-INLINE VI widen(const int8_t *weights) { return (VI)_mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)weights)); }
+INLINE VI factors(const int8_t *weights) { return (VI)_mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)weights)); }
 INLINE VI add_products(VI sum, int32_t x, VI w) {
     return sum + (VI)_mm256_madd_epi16(_mm256_set1_epi32(x), (__m256i)w);
 }
 #elif defined(__SSE2__)
-INLINE VI widen(const int8_t *weights) {
+INLINE VI factors(const int8_t *weights) {
     __m128i twice = _mm_loadl_epi64((const void *)weights);
     return (VI)_mm_srai_epi16(_mm_unpacklo_epi8(twice, twice), 8);
 }
 INLINE VI add_products(VI sum, int32_t x, VI w) { return sum + (VI)_mm_madd_epi16(_mm_set1_epi32(x), (__m128i)w); }
 #else
-INLINE VI widen(const int8_t *weights) { return (VI)vmovl_s8(vld1_s8(weights)); }
+INLINE VI factors(const int8_t *weights) { return (VI)vmovl_s8(vld1_s8(weights)); }
 INLINE VI add_products(VI sum, int32_t x, VI w) {
     int16x8_t two = vreinterpretq_s16_s32(vdupq_n_s32(x)), of = (int16x8_t)w;
     return sum + (VI)vpaddq_s32(vmull_s16(vget_low_s16(two), vget_low_s16(of)), vmull_high_s16(two, of));
@@ -125,7 +127,7 @@ INLINE void multiply_bytes(const int rows, const Rounded *x, const int8_t *packe
         }
         for (int64_t i = 0; i < w->inputs; i += BYTES, weights += BYTES * GROUP) {
             VI own[4];
-            for (int j = 0; j < pass; j++) own[j] = widen(weights + j * W * BYTES);
+            for (int j = 0; j < pass; j++) own[j] = factors(weights + j * W * BYTES);
             for (int r = 0; r < rows; r++) {
                 int32_t few; /* BYTES inputs */
                 memcpy(&few, x + r * w->inputs + i, sizeof few);

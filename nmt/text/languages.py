@@ -31,7 +31,8 @@ def detect(text: str, candidates: Sequence[str]) -> tuple[str, float]:
         raise InputError(f"source is auto, but none of {', '.join(candidates)} can be detected; name it", "source")
     if len(known) == 1:
         return next(iter(known.values())), 1.0
-    best = _detector(frozenset(known)).compute_language_confidence_values(text)[0]
+    readable = text.encode("utf-8", "ignore").decode()  # the detector fails at half a surrogate pair
+    best = _detector(frozenset(known)).compute_language_confidence_values(readable)[0]
     return known[best.language], float(best.value)
 
 

@@ -652,6 +652,16 @@ def test_of_several_models_the_language_chooses(tiny_folder: Path, texts: list[s
         assert client.post("/translate", json=body).json()["model"]["name"] == model
 
 
+def test_several_models_refuse_half_a_surrogate_pair_as_one_does(tiny_folder: Path) -> None:
+    """The language is looked for before the texts are checked one by one."""
+    with TestClient(app_of(Settings(models=[tiny_folder, Path("box")]))) as client:
+        body = b'{"text": "ein \\ud800 Hund", "target": "en"}'
+        refused = client.post("/translate", content=body, headers={"Content-Type": "application/json"})
+
+    assert refused.status_code == 422
+    assert "surrogate" in refused.json()["detail"]
+
+
 def test_the_description_has_the_limits_of_this_service() -> None:
     """Not those of the library, with which a client would be refused."""
     settings = Settings(max_beam_size=3, max_texts=7, max_characters=11)
