@@ -36,8 +36,8 @@ def write_card(
     ]
     sections = [
         f"# {config.card.title}",
-        f"Translates {languages}. A bidirectional LSTM encoder and an LSTM decoder with {model.config.attention} "
-        f"attention, {parameters:,} weights.",
+        f"Version {config.card.version}. Translates {languages}. A bidirectional LSTM encoder and an LSTM decoder with "
+        f"{model.config.attention} attention, {parameters:,} weights.",
         f"## Data\n\n{_stated(config.card.data, 'Data', base)}",
         f"## Licence\n\n{_stated(config.card.licence, 'Licence', base)}",
         f"## Scores\n\nsacreBLEU, all references, {_how(config.validation.search)}.\n\n"

@@ -110,7 +110,7 @@ def write_model(config: TrainingConfig, name: str, folder: Path, model: Seq2Seq,
     scores = {"dev": choice.dev[choice.origin].scores} | ({"test": choice.test.scores} if choice.test else {})
     directions = data.directions(config)
     card = write_card(name, config, directions, model, scores, choice.origin, data.base)
-    description = Description(name=name, directions=directions, model=model.config)
+    description = Description(name=name, version=config.card.version, directions=directions, model=model.config)
     save_model_folder(folder / MODEL, description, data.tokenizer, model.arrays(), card)
     results = {origin: result.as_json()["scores"] for origin, result in choice.dev.items()}
     write_atomically(folder / _SCORES, json.dumps(results, indent=2).encode())

@@ -52,9 +52,10 @@ class FineTune(Config):
 
 
 class Card(Config):
-    """What the model folder's README says of data and rights; nobody but the person who trains can know it."""
+    """What the model folder's README says of the model, and of data and rights; only who trains it can know that."""
 
     title: str = "A translation model"
+    version: str = Field("1", min_length=1, description="which one of this name it is; answers of the service name it")
     licence: str = "not stated"
     data: str = "not stated"
     notes: str = ""

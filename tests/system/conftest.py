@@ -30,6 +30,7 @@ sentences = 4
 tokenize = "none"
 search = {{ beam_size = 2, max_length = 12 }}
 [card]
+version = "2026-11"
 data = "Made up for a test."
 """,
         encoding="utf-8",

@@ -304,7 +304,10 @@ def test_a_run_writes_what_it_did_and_a_model_with_a_card(run: Path) -> None:
     assert "Made up for a test." in card
     assert "| test | yy-xx |" in card
     assert "tok:none" in card
-    assert ModelFolder.load(run / "model").description.directions == [("xx", "yy"), ("yy", "xx")]
+    description = ModelFolder.load(run / "model").description
+    assert description.directions == [("xx", "yy"), ("yy", "xx")]
+    assert description.version == "2026-11"
+    assert "Version 2026-11. Translates xx to yy" in card
 
 
 def test_evaluate_scores_a_model_and_writes_a_report(run: Path, tmp_path: Path) -> None:
