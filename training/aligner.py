@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from nmt.alignment import words
 from nmt.errors import DataError
 from training.corpus.prepared import PreparedCorpus, TrainingSet
 from training.disk import write_atomically, writes_explained
+from training.messages import messages
 
 Link = tuple[int, int]
 """Source and target word, counted from 0."""
@@ -30,7 +30,7 @@ def links(data: Annotated[Path, typer.Argument(help="A folder that nmt prepare m
     Writes links.NAME.txt beside each train.NAME.tsv: a line a pair, such as 0-0 1-2, source word - target word. Words
     and signs count one each, from 0. Uses eflomal (pip install eflomal; it is compiled then, which takes gcc).
     """
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = messages()
     for part in {part.path: part for part in PreparedCorpus.load(data).training_sets}.values():
         console.print(f"aligning {part.size:,} pairs of {part.path}")
         found = (" ".join(f"{s}-{t}" for s, t in sorted(own)) for own in align_words(part))

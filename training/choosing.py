@@ -42,36 +42,45 @@ class Choice:
 def choose(config: TrainingConfig, trainer: Trainer, data: RunData) -> Choice:
     """Load the best checkpoint, or the mean of those around it if that is better on the whole dev set.
 
-    Raises `Forgotten` if no validation, or neither of the two, kept what a fine-tuned model has to keep, and `Diverged`
-    if their weights do not fit into a model folder.
+    If neither kept what a fine-tuned model has to keep, the best one of the other checkpoints that did. Raises
+    `Forgotten` if none did, and `Diverged` if their weights do not fit into a model folder.
     """
     progress, model, checkpoints = trainer.progress, trainer.model, trainer.checkpoints
     if not progress.kept:
         raise TrainingError("the run ended before its first validation; lower validation.every or raise updates")
-    if progress.best_score is None:
-        raise Forgotten(_forgotten(config, f"at each of its validations, up to update {progress.update}"))
-    candidates = {origin: checkpoints.mean(updates) for origin, updates in _candidates(config, progress).items()}
     whole = config.validation.model_copy(update={"sentences": _ALL})
-    validator, dev = data.validator(whole, lost=data.guard(config, whole)), {}
-    for origin, weights in candidates.items():
-        model.load_weights(_halved(origin, weights))  # what is scored is what will be shipped
-        dev[origin] = validator.run(model, _ALL_METRICS)
-    allowed = [origin for origin in dev if config.fine_tune is None or config.fine_tune.allows(dev[origin].lost)]
-    if not allowed:
-        best, *_ = dev.values()
-        losses = ", ".join(f"{score:.1f} on {name}" for name, score in best.lost.items())
-        raise Forgotten(_forgotten(config, f"on the whole guard at its best update {progress.best_update} ({losses})"))
+    validator, dev = data.validator(whole, lost=data.guard(config, whole)), dict[str, ValidationResult]()
+    weights, allowed = dict[str, dict[str, Tensor]](), list[str]()
+    for candidates in (_best(config, progress), _others(progress)):
+        for origin, updates in candidates.items():
+            weights[origin] = _halved(origin, checkpoints.mean(updates))  # what is scored is what will be shipped
+            model.load_weights(weights[origin])
+            dev[origin] = validator.run(model, _ALL_METRICS)
+        allowed = [origin for origin in dev if config.fine_tune is None or config.fine_tune.allows(dev[origin].lost)]
+        if allowed:
+            break
+    else:
+        raise Forgotten(_forgotten(config, dev))
     chosen = max(allowed, key=lambda origin: dev[origin].metric(config.validation.metric))
-    model.load_weights(_halved(chosen, candidates[chosen]))
+    model.load_weights(weights[chosen])
     test = data.validator(whole, "test").run(model, _ALL_METRICS) if data.corpus.manifest.test else None
     return Choice(chosen, dev, test)
 
 
-def _candidates(config: TrainingConfig, progress: Progress) -> dict[str, list[int]]:
-    """What the model may come from, and the updates whose mean each is: the best, and with it those around it."""
+def _best(config: TrainingConfig, progress: Progress) -> dict[str, list[int]]:
+    """What the model comes from, and the updates whose mean each is: the best, if one was good enough to be that, and
+    with it those around it."""
+    if progress.best_score is None:
+        return {}
     nearest = around(progress.kept, progress.best_update, config.validation.average)
     several = {f"mean of updates {', '.join(map(str, nearest))}": nearest} if len(nearest) > 1 else {}
     return {f"update {progress.best_update}": [progress.best_update]} | several
+
+
+def _others(progress: Progress) -> dict[str, list[int]]:
+    """The checkpoints that are there beside the best one."""
+    best = None if progress.best_score is None else progress.best_update
+    return {f"update {update}": [update] for update in progress.kept if update != best}
 
 
 def is_written(config: TrainingConfig, folder: Path, progress: Progress) -> bool:
@@ -81,7 +90,8 @@ def is_written(config: TrainingConfig, folder: Path, progress: Progress) -> bool
         found = ModelFolder.load(folder / MODEL)
     except (OSError, ValueError, ModelFolderError):
         return False
-    return found.path == folder / MODEL and list(scored) == list(_candidates(config, progress))
+    best = _best(config, progress)
+    return found.path == folder / MODEL and list(scored) in (list(best), list(best | _others(progress)))
 
 
 def _halved(origin: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -97,11 +107,14 @@ def _halved(origin: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return halves
 
 
-def _forgotten(config: TrainingConfig, when: str) -> str:
+def _forgotten(config: TrainingConfig, tried: Mapping[str, ValidationResult]) -> str:
     largest = config.fine_tune.largest_loss if config.fine_tune else 0.0
+    least, result = min(tried.items(), key=lambda own: max(own[1].lost.values()))
+    losses = ", ".join(f"{score:.1f} on {name}" for name, score in result.lost.items())
     return (
-        f"no model was written: the model lost more than the {largest:g} BLEU of fine_tune.largest_loss {when}. Lower "
-        f"learning_rate, add some of the old corpus to the new one, or raise the limit; then train in another folder"
+        f"no model was written: each of the last checkpoints has lost more than the {largest:g} BLEU of "
+        f"fine_tune.largest_loss, the least in {least} ({losses}); raise the limit and give the same command again; or "
+        "lower learning_rate, or add some of the old corpus to the new one, and train in another folder"
     )
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from training.config import read_recipe
+from training.messages import messages
 from training.run import run_training
 
 EXIT_INTERRUPTED = 3
@@ -27,7 +27,7 @@ def train(
     be written, as on a full disk · 5 the numbers were no longer finite · 6 a fine-tuned model forgot too much. After 3,
     4 and 5 the last checkpoint is whole.
     """
-    console = Console(stderr=True)
+    console = messages()
     config = read_recipe(recipe, set_ or [])
     outcome = run_training(config, recipe.stem, output, watch=watch)
     if outcome.interrupted:

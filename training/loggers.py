@@ -4,6 +4,8 @@ import json
 import math
 import os
 import time
+import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -46,7 +48,8 @@ class Logger(Protocol):
 
 
 class Window:
-    """Means over the updates since the last report."""
+    """Means over the updates since the last report: loss and likelihood a piece, target pieces a second; and learning
+    rate and norm of the gradient in the last update."""
 
     def __init__(self, updates: int) -> None:
         self._updates = updates
@@ -55,23 +58,27 @@ class Window:
     def reset(self) -> None:
         """Start anew; also after a validation, whose time is not the training's."""
         self._started = time.monotonic()
-        self._loss = self._likelihood = 0.0
-        self._pieces = self._seen = 0
+        self._seen: list[UpdateReport] = []
 
     def add(self, report: UpdateReport) -> dict[str, float] | None:
-        """Take in an update. When the window is full: loss and likelihood a piece, target pieces a second."""
-        self._seen += 1
-        if report.finite:
-            self._loss += report.loss * report.pieces
-            self._likelihood += report.likelihood * report.pieces
-            self._pieces += report.pieces
-        if self._seen < self._updates:
+        """Take in an update. Returns the means when the window is full."""
+        self._seen.append(report)
+        return self.close() if len(self._seen) >= self._updates else None
+
+    def close(self) -> dict[str, float] | None:
+        """The means of what the window has seen, if it has seen anything; it is empty then."""
+        if not self._seen:
             return None
-        pieces = max(1, self._pieces)
-        speed = self._pieces / max(1e-9, time.monotonic() - self._started)
-        means = {"loss": self._loss / pieces, "likelihood": self._likelihood / pieces, "pieces_per_second": speed}
+        finite, last, seconds = [r for r in self._seen if r.finite], self._seen[-1], time.monotonic() - self._started
+        pieces = sum(report.pieces for report in finite)
         self.reset()
-        return means
+        return {
+            "learning_rate": last.learning_rate,
+            "gradient_norm": last.gradient_norm,
+            "loss": sum(report.loss * report.pieces for report in finite) / max(1, pieces),
+            "likelihood": sum(report.likelihood * report.pieces for report in finite) / max(1, pieces),
+            "pieces_per_second": pieces / max(1e-9, seconds),
+        }
 
 
 class JsonLines:
@@ -87,13 +94,11 @@ class JsonLines:
 
     def update(self, progress: Progress, report: UpdateReport) -> None:
         """After each update."""
-        means = self._window.add(report)
-        if means:
-            now = {"learning_rate": report.learning_rate, "gradient_norm": report.gradient_norm}
-            self._write("training", progress, **now, skipped_updates=progress.skipped_updates, **means)
+        self._training(progress, self._window.add(report))
 
     def validation(self, progress: Progress, result: ValidationResult) -> None:
         """After each validation."""
+        self._training(progress, self._window.close())
         self._write("validation", progress, **result.as_json())
         self._window.reset()
 
@@ -104,7 +109,12 @@ class JsonLines:
     def close(self, progress: Progress, ending: Ending | None) -> None:
         """At the end."""
         with self._file:
+            self._training(progress, self._window.close())
             self._write("end", progress, reason=ending or "error", **asdict(progress))
+
+    def _training(self, progress: Progress, means: Mapping[str, float] | None) -> None:
+        if means:
+            self._write("training", progress, skipped_updates=progress.skipped_updates, **means)
 
     def _write(self, kind: str, progress: Progress, **fields: object) -> None:
         where = {"update": progress.update, "epoch": progress.epoch, "seconds": round(progress.seconds, 1)}
@@ -164,30 +174,43 @@ class TensorBoard:
     """Curves, and the attention of one sample sentence a direction as a picture."""
 
     def __init__(self, folder: Path) -> None:
-        self._writer = SummaryWriter(str(folder))
-        self._window = Window(_EVERY)
+        self._folder, self._window = folder, Window(_EVERY)
+        self._writer: SummaryWriter | None = None
 
     def update(self, progress: Progress, report: UpdateReport) -> None:
         """Curves of the training."""
-        means = self._window.add(report)
-        if means:
-            means |= {"learning_rate": report.learning_rate, "gradient_norm": report.gradient_norm}
-            for name, value in means.items():
-                self._writer.add_scalar(f"training/{name}", value, progress.update)
+        self._training(progress, self._window.add(report))
 
     def validation(self, progress: Progress, result: ValidationResult) -> None:
         """Curves of the dev set, and pictures."""
-        self._writer.add_scalar("dev/loss", result.loss, progress.update)
+        self._training(progress, self._window.close())
+        writer = self._at(progress)
+        writer.add_scalar("dev/loss", result.loss, progress.update)
         for direction, scores in result.scores.items():
             for name, score in scores.items():
-                self._writer.add_scalar(f"dev/{direction}/{name}", score.score, progress.update)
+                writer.add_scalar(f"dev/{direction}/{name}", score.score, progress.update)
         for layer, share in result.saturation.items():
-            self._writer.add_scalar(f"gates/{layer}", share, progress.update)
+            writer.add_scalar(f"gates/{layer}", share, progress.update)
         for direction, samples in result.samples.items():
             for sample in [own for own in samples if own.alignment.target][:1]:  # one that says anything
-                self._writer.add_figure(f"attention/{direction}", attention_figure(sample.alignment), progress.update)
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", "Glyph .* missing")  # the picture has a box there
+                    writer.add_figure(f"attention/{direction}", attention_figure(sample.alignment), progress.update)
         self._window.reset()
 
     def close(self, progress: Progress, ending: Ending | None) -> None:  # noqa: ARG002 - a Logger
         """Flush."""
-        self._writer.close()
+        if self._writer:
+            self._training(progress, self._window.close())
+            self._writer.close()
+
+    def _training(self, progress: Progress, means: Mapping[str, float] | None) -> None:
+        writer = self._at(progress)
+        for name, value in (means or {}).items():
+            writer.add_scalar(f"training/{name}", value, progress.update)
+
+    def _at(self, progress: Progress) -> SummaryWriter:
+        """Begun with the first update or validation: what a run that was killed has written of later ones is not shown,
+        for this one makes them again."""
+        self._writer = self._writer or SummaryWriter(str(self._folder), purge_step=progress.update)
+        return self._writer

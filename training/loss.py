@@ -79,13 +79,16 @@ def _into_gradient(logits: Tensor, targets: Tensor, smoothing: float) -> tuple[T
     """Logits (N, V) become the gradient of their cross-entropy; what they and their log-probabilities (N,) were."""
     if training.usable(logits):
         return training.cross_entropy(logits, targets, smoothing)
-    at = torch.arange(len(targets), device=targets.device), targets
-    probs = logits.softmax(dim=-1)
+    numbers = torch.arange(len(targets), device=targets.device)
+    at = numbers, targets
+    probs, (largest, likeliest) = logits.softmax(dim=-1), logits.max(dim=-1)
     wide = torch.promote_types(logits.dtype, torch.float32)
-    of_targets, log_probs = logits[at].to(wide), probs[at].to(wide)
+    of_targets = logits[at].to(wide)
+    # From the likeliest piece, whose probability is never too small for its logarithm.
+    log_probs = of_targets - largest.to(wide) + probs[numbers, likeliest].to(wide).log()
     torch.sub(probs, smoothing / logits.size(-1), out=logits)
     logits[at] -= 1 - smoothing
-    return of_targets, log_probs.clamp_min(torch.finfo(log_probs.dtype).tiny).log()
+    return of_targets, log_probs
 
 
 def _chunks(count: int, halves: bool, device: torch.device) -> list[Tensor]:

@@ -4,32 +4,33 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from sacrebleu.metrics.bleu import BLEU
 from torch import Tensor
 
 from nmt.config import LONGEST, SearchConfig
 from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime.stepper import stepper_of
+from nmt.scoring.metrics import Tokenization, bleu
 from nmt.search.engine import search_all
 from nmt.search.stepper import Stepper
 from nmt.text.tokenizer import PAD, Tokenizer
 from training.batches import Batch, batch_of
 from training.device import engines_beside_training
 
-_BLEU = BLEU(effective_order=True)
 
-
-def expected_costs(model: Seq2Seq, batch: Batch, tokenizer: Tokenizer, count: int) -> Tensor:
+def expected_costs(
+    model: Seq2Seq, batch: Batch, tokenizer: Tokenizer, count: int, tokenize: Tokenization = "13a"
+) -> Tensor:
     """Σ cost(y) p(y | x) / Σ p(y' | x) of each sentence x (B,), over the `count` best y of a beam search.
 
-    The cost is 1 - sentence BLEU, from 0 to 1 (Shen et al. 2016, eq. 13; on n-best lists Edunov et al. 2018, 4.3).
-    Searching drops no units; the probabilities are those of the model as it is set, in training with units dropped.
+    The cost is 1 - sentence BLEU, from 0 to 1, of words as `tokenize` cuts them (Shen et al. 2016, eq. 13; on n-best
+    lists Edunov et al. 2018, 4.3). Searching drops no units; the probabilities are those of the model as it is set, in
+    training with units dropped.
     """
     sources = [[piece for piece in row if piece != PAD] for row in batch.source.tolist()]
     found = _n_best(model, sources, count)
     references = [tokenizer.decode(reference).text for reference in batch.target_out.tolist()]
     costs = [
-        [1 - sentence_bleu(tokenizer.decode(pieces).text, reference) for pieces in hypotheses]
+        [1 - sentence_bleu(tokenizer.decode(pieces).text, reference, tokenize) for pieces in hypotheses]
         for hypotheses, reference in zip(found, references, strict=True)
     ]
     repeated = [source for source, hypotheses in zip(sources, found, strict=True) for _ in hypotheses]
@@ -41,9 +42,9 @@ def expected_costs(model: Seq2Seq, batch: Batch, tokenizer: Tokenizer, count: in
     return torch.stack(risks)
 
 
-def sentence_bleu(translation: str, reference: str) -> float:
+def sentence_bleu(translation: str, reference: str, tokenize: Tokenization = "13a") -> float:
     """From 0 to 1, smoothed as sacreBLEU does it, without the orders that a short sentence cannot have."""
-    return _BLEU.sentence_score(translation, [reference]).score / 100
+    return bleu(tokenize, of_sentences=True).sentence_score(translation, [reference]).score / 100
 
 
 def sequence_log_probs(model: Seq2Seq, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> Tensor:

@@ -38,7 +38,8 @@ class Objective:
         loss, likelihood = self._likelihood(model, batch)
         risk = self._config.minimum_risk
         if self._tokenizer is not None and risk.weight:
-            costs = expected_costs(model, batch, self._tokenizer, risk.hypotheses)
+            words = self._config.validation.tokenize
+            costs = expected_costs(model, batch, self._tokenizer, risk.hypotheses, words)
             pieces = (batch.target_out != PAD).sum(dim=1)  # so that batches add up to a larger one
             loss = (1 - risk.weight) * loss + risk.weight * (pieces * costs).sum()
         return loss, likelihood

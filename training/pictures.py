@@ -2,8 +2,10 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import matplotlib
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from nmt.alignment import Alignment
@@ -15,9 +17,23 @@ def attention_figure(alignment: Alignment) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     axes.imshow(alignment.weights, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(alignment.source)), [unit.text for unit in alignment.source], rotation=60, ha="right")
-    axes.set_yticks(range(len(alignment.target)), [unit.text for unit in alignment.target])
+    source, target = ([unit.text for unit in side] for side in (alignment.source, alignment.target))
+    axes.set_xticks(range(len(source)), source, rotation=60, ha="right", family=_families())
+    axes.set_yticks(range(len(target)), target, family=_families())
     return figure
+
+
+@cache
+def _families() -> list[str]:
+    """Matplotlib's own font, which knows no Chinese, and behind it those of the system that know other scripts."""
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return ["DejaVu Sans", *sorted(name for name in installed if name.startswith(_OF_OTHER_SCRIPTS))]
+
+
+_OF_OTHER_SCRIPTS = (
+    *("Noto Sans", "Source Han Sans", "WenQuanYi", "Arial Unicode MS"),
+    *("PingFang", "Hiragino Sans", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic"),
+)
 
 
 Curve = Sequence[tuple[float, float]]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 
 from nmt.errors import ConfigError, DataError, VocabularyTooLarge
 from nmt.text.normalize import Form
@@ -30,6 +29,7 @@ from training.corpus.readers import Format
 from training.corpus.sets import Sets, Tell, collect
 from training.corpus.splitting import collect_references
 from training.disk import writes_explained
+from training.messages import messages
 
 
 def prepare_corpus(config: PrepareConfig, output: Path, tell: Tell = lambda _: None) -> PreparedCorpus:
@@ -197,7 +197,7 @@ def prepare(
     seed: Annotated[int, typer.Option(help="Decides which sentences are held out.")] = 1,
 ) -> None:
     """Clean parallel text, hold out dev and test sentences, learn a tokenizer: all that `nmt train` needs."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    console = messages()
     if any(Path(file).suffix.lower() == ".toml" for file in corpora):
         made = prepare_corpus(_listed(context, corpora), output, console.print)
     elif not source or not target:

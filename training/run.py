@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from nmt.errors import ConfigError
 from nmt.package import NAME
@@ -18,6 +17,7 @@ from training.disk import locked, write_atomically, writes_explained
 from training.fine_tuning import initial_model, trained_guard
 from training.identity import check_identity, identity
 from training.loggers import JsonLines, Logger, SampleFile, TensorBoard
+from training.messages import messages
 from training.objective import Objective
 from training.run_data import RunData
 from training.run_state import STATE, Progress, load_identity, load_progress
@@ -102,7 +102,7 @@ def _notes(config: TrainingConfig, data: RunData) -> list[str]:
 
 def _say(text: str) -> None:
     """One line on the screen."""
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(text)
+    messages().print(text)
 
 
 def _out_of_patience(config: TrainingConfig, progress: Progress) -> str:

@@ -22,6 +22,7 @@ from training.corpus.files import TextFile, how_to_convert, lines
 from training.corpus.prepared import PreparedCorpus
 from training.corpus.records import Direction, Reason, TextPair
 from training.disk import key_of, replacing, reserve, writes_explained
+from training.messages import messages
 
 _CHUNK = 512
 _REPLACEMENT = "\ufffd".encode()  # what pieces that are single bytes decode to where one of them is missing
@@ -182,7 +183,7 @@ def _copy_whole(partial: Path, output: Path) -> int:
 
 def _report(output: Path, count: int, direction: Direction) -> None:
     """What was written, and how to name it to `nmt prepare`: trained in this direction alone, and never a test set."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    console = messages()
     console.print(
         f"""{count:,} pairs are in {output}. In the list of corpora for nmt prepare, beside the others:
 

@@ -1,6 +1,6 @@
 """What a run shows on the screen: how far it is, how good, and, if one wants to watch, how it translates by now."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -43,29 +43,34 @@ class Terminal:
     def update(self, progress: Progress, report: UpdateReport) -> None:
         """Move the bar."""
         self._appear()
-        means = self._window.add(report)
+        self._training(progress, self._window.add(report))
+
+    def validation(self, progress: Progress, result: ValidationResult) -> None:
+        """Say how good the model is now, and show its translations."""
+        self._appear()
+        self._training(progress, self._window.close())
+        parts = [f"{d} BLEU {own['bleu'].score:.1f} chrF {own['chrf'].score:.1f}" for d, own in result.scores.items()]
+        self._dev = "dev " + ", ".join(parts)
+        if result.lost:
+            self._dev += " · lost " + ", ".join(f"{score:.1f} on {name}" for name, score in result.lost.items())
+        self._say(f"update {progress.update}: dev loss {result.loss:.3f} · {self._dev}")
+        if self._watch and self._console.is_terminal:
+            self._samples = _blocks(result)
+        elif self._watch:
+            self._say(samples_text(progress.update, result))
+        self._window.reset()
+
+    def _training(self, progress: Progress, means: Mapping[str, float] | None) -> None:
         text = None
         if means:
             skipped = f" · {progress.skipped_updates:,} skipped" if progress.skipped_updates else ""
             text = f"loss {means['loss']:.3f} · {means['pieces_per_second']:,.0f} pieces/s{skipped}"
             if not self._console.is_terminal:
-                said = filter(None, (f"update {progress.update}", text, self._dev))
-                self._console.print(" · ".join(said), highlight=False)
+                self._say(" · ".join(filter(None, (f"update {progress.update}", text, self._dev))))
         self._bar.update(self._task, completed=progress.update, description=text)
 
-    def validation(self, progress: Progress, result: ValidationResult) -> None:
-        """Say how good the model is now, and show its translations."""
-        self._appear()
-        parts = [f"{d} BLEU {own['bleu'].score:.1f} chrF {own['chrf'].score:.1f}" for d, own in result.scores.items()]
-        self._dev = "dev " + ", ".join(parts)
-        if result.lost:
-            self._dev += " · lost " + ", ".join(f"{score:.1f} on {name}" for name, score in result.lost.items())
-        self._console.print(f"update {progress.update}: dev loss {result.loss:.3f} · {self._dev}", highlight=False)
-        if self._watch and self._console.is_terminal:
-            self._samples = _blocks(result)
-        elif self._watch:
-            self._console.print(samples_text(progress.update, result), highlight=False, markup=False, soft_wrap=True)
-        self._window.reset()
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _appear(self) -> None:
         """Not before there is something to see: an error until then finds the terminal as it was."""
@@ -74,6 +79,7 @@ class Terminal:
 
     def close(self, progress: Progress, ending: Ending | None) -> None:  # noqa: ARG002 - a Logger
         """Leave the terminal as it was."""
+        self._training(progress, self._window.close())
         if self._live.is_started:
             self._live.stop()
 

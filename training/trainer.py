@@ -211,7 +211,8 @@ class Trainer:
         self.progress = ranks.from_first(self.progress)
         if not self._validation_is_due():
             self._save()
-            self.checkpoints.prune(self.progress)
+            if ranks.rank() == 0:  # the others do not wait for what it saves, which still names them until then
+                self.checkpoints.prune(self.progress)
 
     def _take(self, result: ValidationResult) -> None:
         """Note a validation, and keep the weights if they may be needed."""

@@ -48,7 +48,7 @@ def corpus_scores(
     Papineni et al. 2002, Popović 2015, Snover et al. 2006; Post 2018. `bootstrap` adds intervals (Koehn 2004). TER of
     sentences of some hundred words takes seconds each.
     """
-    known: dict[Metric, Any] = {"bleu": _bleu(tokenize), "chrf": CHRF(), "ter": TER()}
+    known: dict[Metric, Any] = {"bleu": bleu(tokenize), "chrf": CHRF(), "ter": TER()}
     return {name: _corpus_score(known[name], hypotheses, references, bootstrap) for name in metrics}
 
 
@@ -56,7 +56,7 @@ def sentence_scores(hypothesis: str, references: Sequence[str]) -> dict[str, Met
     """`bleu` (with effective order, as befits one sentence) and `chrf` of one translation."""
     return {
         name: _corpus_score(metric, [hypothesis], [references], bootstrap=False)
-        for name, metric in (("bleu", BLEU(effective_order=True)), ("chrf", CHRF()))
+        for name, metric in (("bleu", bleu(of_sentences=True)), ("chrf", CHRF()))
     }
 
 
@@ -67,9 +67,12 @@ def corpus_bleu(
     return corpus_scores(hypotheses, references, tokenize=tokenize, metrics=("bleu",))["bleu"]
 
 
-def _bleu(tokenize: Tokenization) -> BLEU:
-    """Without sacreBLEU's warning about text that looks tokenized where that is what was asked for."""
-    return BLEU(tokenize=tokenize, force=tokenize == "none")
+def bleu(tokenize: Tokenization = "13a", *, of_sentences: bool = False) -> BLEU:
+    """Of corpora, or, with effective order, of sentences.
+
+    Without sacreBLEU's warning about text that looks tokenized where that is what was asked for.
+    """
+    return BLEU(tokenize=tokenize, force=tokenize == "none", effective_order=of_sentences)
 
 
 def _corpus_score(

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from nmt.scoring.metrics import forget_lines
+from nmt.scoring.metrics import bleu, forget_lines
 
 Utility = Literal["chrf", "bleu"]
 
@@ -19,7 +18,7 @@ def by_expected_utility(texts: Sequence[str], weights: Sequence[float], utility:
     Minimum-Bayes-risk decoding (Kumar & Byrne 2004; with samples, which weigh the same, Eikema & Aziz 2020). The
     utility is sacreBLEU's of one sentence: chrF2, or BLEU with effective order. Of equals, the first stays first.
     """
-    metric = CHRF() if utility == "chrf" else BLEU(effective_order=True)
+    metric = CHRF() if utility == "chrf" else bleu(of_sentences=True)
     shares = np.asarray(weights, dtype=np.float64) / np.sum(weights)
     different = list(dict.fromkeys(texts))
     share = {text: shares[[i for i, other in enumerate(texts) if other == text]].sum() for text in different}

@@ -284,11 +284,12 @@ def test_errors_are_one_line_and_status_2(
 @pytest.fixture(scope="module")
 def run(recipe: Path) -> Path:
     """A run of a dozen updates, from its start to the model folder."""
-    folder, short = recipe.parent / "run", ("--set", "updates=12", "--set", "validation.every=6")
+    folder, short = recipe.parent / "run [old]", ("--set", "updates=12", "--set", "validation.every=6")
     train = ("train", recipe, "--output", folder, *short)
     assert "update 12: dev loss" in nmt(*train).stderr
     again = nmt(*train).stderr
     assert "already finished at update 12; nothing was trained. Raise updates to go on" in again
+    assert f"delete {folder / 'model'} to have the model chosen" in again
     assert "the model is in" in again
     return folder
 
@@ -296,7 +297,7 @@ def run(recipe: Path) -> Path:
 def test_a_run_writes_what_it_did_and_a_model_with_a_card(run: Path) -> None:
     """Log, samples, TensorBoard, settings; both directions; the scores of the test sets."""
     kinds = [json.loads(line)["kind"] for line in (run / "log.jsonl").read_text().splitlines()]
-    assert kinds.count("validation") == 2
+    assert kinds == ["training", "validation"] * 2 + ["end"] * 2
     assert (run / "samples.txt").read_text().count("== update") == 2
     assert list((run / "tensorboard").iterdir())
     assert json.loads((run / "config.json").read_text())["updates"] == 12

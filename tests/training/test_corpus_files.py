@@ -46,6 +46,18 @@ def test_an_archive_gives_all_that_is_known(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("target", ["pt", "pt-BR"])
+def test_an_archive_for_a_region(tmp_path: Path, target: str) -> None:
+    """OPUS names its files for it; one for the language itself goes before it."""
+    regional = [(f"x.en-pt_br.{code}", f"{code}\n") for code in ("en", "pt_br")]
+
+    (found,) = locate(str(pack(tmp_path / "x.zip", *regional)), ("en", target))
+    assert [file.member for file in found.files] == ["x.en-pt_br.en", "x.en-pt_br.pt_br"]
+
+    (found,) = locate(str(pack(tmp_path / "x.zip", ("x.en-pt_br.pt", "pt\n"), *regional)), ("en", target))
+    assert found.files[1].member == ("x.en-pt_br.pt" if target == "pt" else "x.en-pt_br.pt_br")
+
+
 def test_an_archive_from_a_mac(tmp_path: Path) -> None:
     """What it packs beside each file is no text."""
     own = "\0\5\x16\7\0\2\0\0Mac OS X"
@@ -142,6 +154,7 @@ def link(name: str) -> zipfile.ZipInfo:
         (("C:/x.tsv", "a\tb"), "has a path that leads out"),
         (("a\\..\\x.tsv", "a\tb"), "has a path that leads out"),
         (("a\x1b[31m.tsv", "a\tb"), "has a path that leads out"),
+        (("exports\\memory.tsv", "a\tb"), "has a path with backslashes; pack it again with plain names"),
         ((link("x.tsv"), "/etc/passwd"), "is a link; pack the file itself"),
         (("inner.zip", "PK"), "is an archive inside the archive; unpack it first"),
         (("x.tsv.gz", gzip.compress(b"a\tb", mtime=0)), "is an archive inside the archive"),

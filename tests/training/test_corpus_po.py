@@ -50,6 +50,7 @@ def test_lines_and_languages(file: Path) -> None:
     assert [line.line for line in lines_of(file, content)] == [8, 12, 15]
     assert pairs(lines_of(file, content, ("de", "en")))[0] == ("Geh.", "Go.")
     assert pairs(lines_of(file, ENTRY, ("de", "en"))) == [("Go.", "Geh.")]
+    assert pairs(lines_of(file, HEAD.replace("de_DE", "ca@valencia") + ENTRY, ("en", "ca"))) == [("Go.", "Geh.")]
 
 
 PLURAL = 'msgid "%d file"\nmsgid_plural "%d files"\n'

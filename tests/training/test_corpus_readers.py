@@ -105,6 +105,25 @@ def test_a_file_with_all_cells_in_quotes(tmp_path: Path) -> None:
     assert texts_of(lines_of(file)) == [("Go.", ("Geh.",)), ("Run.", ("Lauf.",))]
 
 
+@pytest.mark.parametrize(
+    "rows", ['"Hello, world"\t"Hallo, Welt"\nGo.\tGeh.\n', '"Hello"\t"Hallo"\t1\n"Go."\t"Geh."\t2.5\n']
+)
+def test_files_without_any_quote_of_their_own(tmp_path: Path, rows: str) -> None:
+    """Quotes around all cells with commas, and around no others, are a spreadsheet's; numbers never have any."""
+    found = texts_of(lines_of(write(tmp_path / "x.tsv", rows.encode())))
+
+    assert '"' not in str(found)
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize("other", ["Well, go.\tNa, geh.", '"Go."\t"Geh."'])
+def test_quotes_that_do_not_go_with_commas_are_direct_speech(tmp_path: Path, other: str) -> None:
+    """A cell with a comma is without, or one with none has them, while others are plain."""
+    content = f'"Yes, I do."\t"Ja, gern."\n{other}\nRun.\tLauf.\n'
+
+    assert texts_of(lines_of(write(tmp_path / "x.tsv", content.encode())))[0] == ('"Yes, I do."', ('"Ja, gern."',))
+
+
 def test_quotes_of_direct_speech_stay(tmp_path: Path) -> None:
     """Where nobody doubles quotes, those around a cell are part of the text."""
     rows = [('"Yes, I do."', ('"Ja, gern."',)), ('"No," he said.', ('"Nein", sagte er.',)), ('"" is empty', ('""',))]

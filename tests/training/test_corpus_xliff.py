@@ -84,6 +84,17 @@ def test_what_is_no_pair(file: Path, frame: str, body: str, reason: str, detail:
     assert told.startswith(detail)
 
 
+@pytest.mark.parametrize("qualifier", ["mt-suggestion", "leveraged-mt"])
+def test_what_a_machine_suggests_has_to_be_translated(file: Path, qualifier: str) -> None:
+    """Unless the state says that it is by now."""
+    alone, reviewed = f'state-qualifier="{qualifier}"', f'state="final" state-qualifier="{qualifier}"'
+
+    assert rejected(lines_of(file, ONE.format(unit("Go.", "Geh.", "", alone)))) == [
+        (4, "fuzzy or not approved", qualifier)
+    ]
+    assert pairs(lines_of(file, ONE.format(unit("Go.", "Geh.", "", reviewed)))) == [("Go.", "Geh.")]
+
+
 @pytest.mark.parametrize("state", ["translated", "signed-off", "final", "reviewed", "x-mine"])
 def test_finished_states(file: Path, state: str) -> None:
     """What is translated, reviewed or final is taken, and so is what a tool calls in its own way."""
@@ -112,6 +123,9 @@ def test_segments_of_version_1(file: Path) -> None:
         ('mq:status="NotStarted"', "NotStarted"),
         ('mq:status="PartiallyEdited"', "PartiallyEdited"),
         ('mq:status="Pretranslated"', "Pretranslated"),
+        ('mq:status="PreTranslated"', "PreTranslated"),
+        ('mq:status="MachineTranslated"', "MachineTranslated"),
+        ('mq:status="AssembledFromFragments"', "AssembledFromFragments"),
         ('mq:status="Rejected"', "Rejected"),
     ],
 )
@@ -130,17 +144,27 @@ def test_what_phrase_and_memoq_call_finished(file: Path, attributes: str) -> Non
 
 
 def test_what_trados_calls_unfinished(file: Path) -> None:
-    """Beside the segments stands how far each is; one that nothing is said of is taken."""
+    """Beside the segments stands how far each is, unspecified where no word says so; one that is not there is taken."""
     states = ["Draft", "Translated", "RejectedTranslation", "ApprovedSignOff", "Unspecified", "RejectedSignOff"]
-    marks = [f'<mrk mtype="seg" mid="{i}">Text {i}.</mrk>' for i in range(len(states) + 1)]
+    marks = [f'<mrk mtype="seg" mid="{i}">Text {i}.</mrk>' for i in range(len(states) + 2)]
     definitions = "".join(f'<sdl:seg id="{i}" conf="{state}"/>' for i, state in enumerate(states))
+    definitions += f'<sdl:seg id="{len(states)}" origin="mt"/>'
     body = f"<source/><seg-source>{''.join(marks)}</seg-source><target>{''.join(marks)}</target>"
     content = f'<trans-unit id="a">{body}<sdl:seg-defs>{definitions}</sdl:seg-defs></trans-unit>'
 
     lines = lines_of(file, ONE.format(content))
 
-    assert [source for source, _ in pairs(lines)] == ["Text 1.", "Text 3.", "Text 6."]
-    assert [detail for *_, detail in rejected(lines)] == [state for state in states if state[0] in "DRU"]
+    assert [source for source, _ in pairs(lines)] == ["Text 1.", "Text 3.", "Text 7."]
+    assert [detail for *_, detail in rejected(lines)] == [*(own for own in states if own[0] in "DRU"), "Unspecified"]
+
+
+def test_what_was_deleted_under_track_changes_is_no_text(file: Path) -> None:
+    """What was added in its place is."""
+    changed = 'Die <mrk mtype="x-sdl-deleted">Kater </mrk><mrk mtype="x-sdl-added">Katze </mrk>schläft.'
+
+    assert pairs(lines_of(file, ONE.format(unit("The cat sleeps.", changed)))) == [
+        ("The cat sleeps.", "Die Katze schläft.")
+    ]
 
 
 def test_suggestions_are_no_translations(file: Path) -> None:

@@ -297,11 +297,16 @@ def test_a_name_that_no_model_can_have_is_refused_first(recipe: Callable[..., Tr
 
 
 def test_a_run_in_which_all_was_forgotten_says_so(recipe: Callable[..., TrainingConfig], tmp_path: Path) -> None:
-    """With its own exit status; no model is written."""
-    with pytest.raises(Forgotten, match=r"lost more than the 1 BLEU of fine_tune.largest_loss at each of its valid"):
+    """With its own exit status; no model is written. With a larger limit, the same command writes it."""
+    with pytest.raises(Forgotten, match=r"lost more than the 1 BLEU of .*; raise the limit and give the same command"):
         run_training(recipe(rate=0.5), "tuned", tmp_path / "run")
     assert Forgotten.exit_status == 6
     assert not (tmp_path / "run/model").exists()
+
+    outcome = run_training(recipe(rate=0.5, largest_loss=200), "tuned", tmp_path / "run")
+    assert outcome.was_finished
+    assert outcome.model
+    assert run_training(recipe(rate=0.5, largest_loss=200), "tuned", tmp_path / "run").model == outcome.model
 
 
 def test_the_whole_guard_has_the_last_word(
@@ -311,8 +316,31 @@ def test_the_whole_guard_has_the_last_word(
     whole = 1_000_000
     monkeypatch.setattr(Guard, "lost", lambda self, _: {"de-en": 7.0 if self._validation.sentences == whole else 0.0})
 
-    with pytest.raises(Forgotten, match=r"on the whole guard at its best update \d \(7.0 on de-en\)"):
+    with pytest.raises(Forgotten, match=r"fine_tune.largest_loss, the least in update \d \(7.0 on de-en\)"):
         run_training(recipe(), "tuned", tmp_path / "run")
+
+
+def test_another_checkpoint_takes_the_place_of_the_best_that_forgot(
+    recipe: Callable[..., TrainingConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the best and the mean fail on the whole guard, and one that was kept passes."""
+    whole, seen = 1_000_000, []
+
+    def lost(self: Guard, _: Seq2Seq) -> dict[str, float]:
+        if self._validation.sentences != whole:
+            return {"de-en": 0.0}
+        seen.append(7.0 if len(seen) < 2 else 0.5)
+        return {"de-en": seen[-1]}
+
+    monkeypatch.setattr(Guard, "lost", lost)
+    outcome = run_training(recipe(), "tuned", tmp_path / "run")
+    origins = list(json.loads((tmp_path / "run/scores.json").read_text()))
+
+    assert len(seen) == len(origins) > 2
+    card = (tmp_path / "run/model/README.md").read_text()
+    assert any(f"the weights are those of {origin}." in card for origin in origins[2:])
+    assert run_training(recipe(), "tuned", tmp_path / "run").model == outcome.model
+    assert len(seen) == len(origins)
 
 
 def test_a_mean_of_checkpoints_that_forgot_is_not_shipped(

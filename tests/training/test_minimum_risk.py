@@ -86,6 +86,20 @@ def test_sentence_bleu_is_one_for_the_reference_itself() -> None:
     assert 0 < sentence_bleu("red green white blue", "red green blue white") < 1
 
 
+def test_the_cost_is_of_words_as_the_recipe_cuts_them(model: Seq2Seq, batch: Batch, tokenizer: Tokenizer) -> None:
+    """By its `validation.tokenize`: of characters, what is near costs less, also where nobody writes spaces."""
+    assert sentence_bleu("我喜欢吃梨。", "我喜欢吃苹果。") == 0
+    assert sentence_bleu("我喜欢吃梨。", "我喜欢吃苹果。", "char") > 0.4
+
+    learn_to_copy(model, batch, updates=20)
+    values = {"data": ".", "validation": {"tokenize": "char"}, "minimum_risk": {"weight": 1.0, "hypotheses": 3}}
+    loss, _ = Objective(TrainingConfig.model_validate(values), tokenizer).loss(model, batch)
+    pieces = (batch.target_out != PAD).sum(dim=1)
+    of_characters, of_words = (expected_costs(model, batch, tokenizer, 3, own) for own in ("char", "13a"))
+    assert loss.item() == pytest.approx((pieces * of_characters).sum().item(), rel=1e-5)
+    assert abs(of_characters - of_words).min() > 0.01
+
+
 def test_tuning_lowers_the_expected_cost(model: Seq2Seq, batch: Batch, tokenizer: Tokenizer) -> None:
     """From a model that has begun to copy, on the same sentences."""
     optimizer = learn_to_copy(model, batch, updates=60)

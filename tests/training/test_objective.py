@@ -83,6 +83,19 @@ def test_the_compiled_loss_equals_the_one_in_torch(dtype: torch.dtype, tolerance
         assert (mine - wanted).abs().max() <= tolerance * wanted.abs().max()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_hopeless_costs_as_much_as_it_is(dtype: torch.dtype) -> None:
+    """Compiled and in torch: 10,000 nats where another piece is so much likelier, by which validation sees the ruin."""
+    output = nn.Linear(E, V).to(dtype)
+    with torch.no_grad():
+        output.weight.zero_()
+        output.bias.copy_(torch.arange(V) == 2).mul_(1e4)
+    loss, likelihood = smoothed_cross_entropy(torch.ones(2, E, dtype=dtype), output, torch.tensor([2, 3]), 0.1)
+
+    assert likelihood.item() == pytest.approx(1e4)
+    assert loss.item() == pytest.approx(0.9e4 + 0.1 * 2e4 * (V - 1) / V)
+
+
 def test_consistency_is_the_symmetric_divergence_of_both_halves() -> None:
     """Value and gradients as the formula gives them to autograd."""
     output, vectors, targets = layer_and_rows()

@@ -14,6 +14,7 @@ from small_run import V, small_run
 from nmt.config import ModelConfig
 from nmt.errors import ConfigError, TrainingError
 from nmt.text.tokenizer import PAD
+from training import ranks
 from training.averaging import Checkpoints, MovingAverage, around
 from training.batches import Batches
 from training.config import TrainingConfig, read_recipe
@@ -214,6 +215,23 @@ def test_the_mean_of_checkpoints_is_their_mean_and_what_is_out_of_reach_is_delet
     assert progress.kept == [1, 2, 3, 4]
     assert sorted((tmp_path / "c").iterdir()) == [checkpoints.path(update) for update in (1, 2, 3, 4)]
     assert checkpoints.mean([1, 4])["decoder.readout.bias"].unique().tolist() == [3.5]
+
+
+def test_only_the_rank_that_saves_deletes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are at it before what it saves names the new checkpoints."""
+    run = small_run(tmp_path)
+    run.run()
+    old = run.checkpoints.path(1)
+    old.touch()
+    run.progress.update, run.loggers = 13, []
+    monkeypatch.setattr(ranks, "rank", lambda: 1)
+    monkeypatch.setattr(ranks, "from_first", lambda _: Progress(update=13, validated_update=13))
+    run._validate()
+    assert old.exists()
+
+    monkeypatch.setattr(ranks, "rank", lambda: 0)
+    run._validate()
+    assert not old.exists()
 
 
 def test_the_moving_average_is_the_weighted_mean_of_all_updates(tmp_path: Path) -> None:

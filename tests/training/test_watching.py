@@ -221,6 +221,38 @@ def test_tensorboard_gets_curves_and_pictures(tmp_path: Path) -> None:
     assert all(own.encoded_image_string.startswith(b"\x89PNG") and own.width > 100 for (own,) in pictures.values())
 
 
+def test_a_killed_run_is_taken_up_in_tensorboard_where_it_goes_on(tmp_path: Path) -> None:
+    """What it had written of later updates is not shown twice; a start that does nothing hides nothing."""
+    for first, last in ((1, 150), (101, 200)):
+        log = TensorBoard(tmp_path)
+        for update in range(first, last + 1):
+            log.update(Progress(update=update), REPORT)
+        log.close(Progress(update=last), None)
+    TensorBoard(tmp_path).close(Progress(update=200), "updates")
+    events = EventAccumulator(str(tmp_path)).Reload()
+
+    assert [event.step for event in events.Scalars("training/loss")] == [50, 100, 150, 200]
+
+
+def test_no_update_is_left_out_of_the_log(tmp_path: Path) -> None:
+    """However often a run is validated, and wherever it ends; windows without an update leave no line."""
+    log, screen = JsonLines(tmp_path / "log.jsonl"), io.StringIO()
+    shown = Terminal(100, console=Console(file=screen, width=80))
+    for logger in (log, shown):
+        for update in range(1, 56):
+            logger.update(Progress(update=update), REPORT)
+            if update in (20, 40):
+                logger.validation(Progress(update=update), two_directions(1))
+        logger.close(Progress(update=55), "updates")
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+
+    assert [line["update"] for line in lines if line["kind"] == "training"] == [20, 40, 55]
+    assert [line["kind"] for line in lines][-2:] == ["training", "end"]
+    trained = [line for line in screen.getvalue().splitlines() if "pieces/s" in line]
+    assert [line.partition(" · loss 3.000")[0] for line in trained] == ["update 20", "update 40", "update 55"]
+    assert "update 20: dev loss 2.500 · dev de-en BLEU 12.5 chrF 12.5, en-de BLEU 12.5 chrF 12.5\n" in screen.getvalue()
+
+
 def a_run(folder: Path, *updates: int, **settings: object) -> Path:
     """A folder with a log of these updates, in this order, each validated, and settings."""
     folder.mkdir()

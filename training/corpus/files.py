@@ -163,8 +163,10 @@ def members(path: Path) -> list[TextFile]:
 def _fault(entry: zipfile.ZipInfo) -> str:
     """Why no archive with this member is read, or nothing."""
     name = entry.filename
-    if re.match(r"[/\\]|[A-Za-z]:", name) or ".." in re.split(r"[/\\]", name) or "\\" in name or not name.isprintable():
+    if re.match(r"[/\\]|[A-Za-z]:", name) or ".." in re.split(r"[/\\]", name) or not name.isprintable():
         return "has a path that leads out of the archive; pack it again with plain names"
+    if "\\" in name:
+        return "has a path with backslashes; pack it again with plain names"
     if stat.S_ISLNK(entry.external_attr >> 16):
         return "is a link; pack the file itself"
     if entry.flag_bits & 1:

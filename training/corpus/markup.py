@@ -185,7 +185,8 @@ def children(element: Element, name: str) -> list[Element]:
 
 
 def text_of(element: Element, codes: frozenset[str]) -> str:
-    """The text of a segment on one line, without the elements named in `codes`, which hold or stand for formatting.
+    """The text of a segment on one line, without the elements named in `codes`, which hold or stand for formatting, and
+    without what somebody has deleted under track changes.
 
     A code that stands for a line break leaves a space.
     """
@@ -196,7 +197,7 @@ def text_of(element: Element, codes: frozenset[str]) -> str:
             continue
         if event == "end":
             parts.append(inner.tail or "")
-        elif local_name(inner) in codes:
+        elif local_name(inner) in codes or inner.get("mtype") in _DELETED:
             parts.append(" " if _BREAKS & {inner.get("type"), inner.get("ctype"), inner.get("subType")} else "")
             walk.skip_subtree()
         else:
@@ -205,4 +206,5 @@ def text_of(element: Element, codes: frozenset[str]) -> str:
 
 
 _BREAKS = frozenset({"lb", "pb", "x-br", "x-html-br", "xlf:lb"})
+_DELETED = frozenset({"x-sdl-deleted", "x-sdl-feedback-deleted"})
 _SPACES = re.compile(r"[ \t\r\n]+")

@@ -41,6 +41,7 @@ _HOW_TO_NAME = (
     "or state the format"
 )
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_NUMBER = re.compile(r"[-+]?[\d.,]*\d%?")
 _MOST_BROKEN, _ALWAYS_ALLOWED = 0.05, 20  # of the lines of a file, and lines of however few
 _READERS: dict[Format, Callable[[TextFile, Direction], Iterator[Line]]] = {
     "tmx": read_tmx,
@@ -100,9 +101,13 @@ def _in_archive(path: Path, direction: Direction, stated: Format | None) -> list
 
 
 def _moses_pairs(files: Sequence[TextFile], direction: Direction) -> list[tuple[TextFile, TextFile]]:
-    """Files named for the two languages and alike but for that; or, if there are only two, these."""
+    """Files named for the two languages and alike but for that; or, if there are only two, these.
+
+    One that is named for a region stands behind one that is not.
+    """
+    last = sorted(files, key=lambda file: -len(file.bare.suffix))
     sources, targets = (
-        {file.bare.with_suffix(""): file for file in files if _is_named_for(file, language)} for language in direction
+        {file.bare.with_suffix(""): file for file in last if _is_named_for(file, language)} for language in direction
     )
     if len(sources) == len(targets) == 1:
         return [(next(iter(sources.values())), next(iter(targets.values())))]
@@ -114,7 +119,7 @@ def _format(file: TextFile) -> Format | None:
 
 
 def _is_named_for(file: TextFile, language: str) -> bool:
-    return file.bare.suffix.lower() == f".{language.lower()}"
+    return is_in(file.bare.suffix[1:], language)
 
 
 def read(location: Location, direction: Direction, references: bool = False) -> Iterator[Line]:
@@ -171,18 +176,22 @@ def _parsed(line: TextLine, file: str, parse: Callable[[TextLine], tuple[str, tu
 
 
 def _is_quoted(file: TextFile) -> bool:
-    """Whether a spreadsheet wrote the file: it puts cells with quotes, or all, in quotes, and doubles those within.
+    """Whether a spreadsheet wrote the file: it puts cells with quotes or commas, or all but numbers, in quotes, and
+    doubles those within.
 
     Quotes around some cells alone are no sign of it, since direct speech has them too.
     """
-    doubled = loose = plain = 0
+    doubled = loose = plain = needless = missing = 0
     for line in lines(file):
-        for cell in line.text.split("\t"):
-            whole = _QUOTED.fullmatch(cell) is not None
-            doubled += whole and '""' in cell[1:-1]
-            loose += not whole and '"' in cell
-            plain += not whole and cell != ""
-    return doubled > loose or not plain
+        for cell in filter(None, line.text.split("\t")):
+            if _QUOTED.fullmatch(cell):
+                doubled += '""' in cell[1:-1]
+                needless += '""' not in cell[1:-1] and "," not in cell
+            elif not _NUMBER.fullmatch(cell):
+                plain += 1
+                loose += '"' in cell
+                missing += "," in cell
+    return doubled > loose or not plain or not (loose or needless or missing)
 
 
 def _columns(line: TextLine, direction: Direction, references: bool, quoted: bool) -> tuple[str, tuple[str, ...]]:

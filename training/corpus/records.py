@@ -62,6 +62,7 @@ Line = Pair | Rejected
 
 
 def is_in(given: str, wanted: str) -> bool:
-    """Whether a code names the wanted language, or a region of it: `EN_us` is in `en`, but `en` is not in `en-US`."""
-    code = given.strip().lower().replace("_", "-")
+    """Whether a code names the wanted language, or a kind of it: `EN_us` is in `en`, and gettext's `sr@latin` in `sr`,
+    but `en` is not in `en-US`."""
+    code = given.strip().lower().replace("_", "-").replace("@", "-")
     return code == wanted.lower() or code.startswith(f"{wanted.lower()}-")

@@ -9,10 +9,13 @@ from training.corpus.records import Direction, Line, NoPair, Pair, Reason, Rejec
 
 # The text in `g`, `pc` and `mrk` is part of the sentence; these hold or stand for codes.
 _CODES = frozenset({"x", "bx", "ex", "bpt", "ept", "ph", "it", "sub", "sc", "ec", "sm", "em", "cp"})
-# As new files have it, then as memoQ (`status`) and Trados (`conf`) call what nobody has confirmed.
-_UNFINISHED = frozenset({"new", "initial", "NotStarted", "PartiallyEdited", "Pretranslated", "Draft", "Unspecified"})
+# As new files have it, and a machine's suggestion; then as memoQ (`status`) and Trados (`conf`) call what nobody has
+# confirmed. In small letters, for tools do not agree with themselves.
+_UNFINISHED = frozenset({"new", "initial", "mt-suggestion", "leveraged-mt"})
+_UNFINISHED |= {"notstarted", "partiallyedited", "pretranslated", "machinetranslated", "assembledfromfragments"}
+_UNFINISHED |= {"draft", "unspecified"}
 # The states of version 1.2 that are unfinished, and what the tools call sent back.
-_UNFINISHED_STARTS = ("not ", "needs-", "Rejected")
+_UNFINISHED_STARTS = ("not ", "needs-", "rejected")
 _NOT_STATED = ("", "")
 
 
@@ -72,7 +75,7 @@ def _segments(unit: Element) -> Iterator[_Segment]:
         yield _Segment(_child(unit, "source"), target, states)
         return
     confirmed = {
-        attribute(segment, "id"): attribute(segment, "conf")
+        attribute(segment, "id"): attribute(segment, "conf") or "Unspecified"
         for definitions in children(unit, "seg-defs")
         for segment in children(definitions, "seg")
     }
@@ -86,7 +89,7 @@ def _states(unit: Element, target: Element | None) -> tuple[str, ...]:
         "not approved" if unit.get("approved") == "no" else "",
         "not confirmed" if attribute(unit, "confirmed") == "0" else "",
         attribute(unit, "status"),
-        "" if target is None else target.get("state", ""),
+        "" if target is None else target.get("state") or target.get("state-qualifier", ""),
     )
 
 
@@ -107,6 +110,6 @@ def _line(segment: _Segment, turned: bool, file: str, line: int) -> Line:
     if source and not target:
         return Rejected(Reason.UNTRANSLATED, "", source, file, line)
     for state in segment.states:
-        if state in _UNFINISHED or state.startswith(_UNFINISHED_STARTS):
+        if state.lower() in _UNFINISHED or state.lower().startswith(_UNFINISHED_STARTS):
             return Rejected(Reason.DRAFT, state, f"{source} → {target}", file, line)
     return Pair(target, (source,), file, line) if turned else Pair(source, (target,), file, line)
