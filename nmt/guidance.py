@@ -12,14 +12,17 @@ from nmt.arrays import Floats
 from nmt.config import SearchConfig
 from nmt.errors import InputError
 from nmt.glossary import Term, find_terms
-from nmt.search.automaton import FAR, Automaton, Trie
+from nmt.search.automaton import FAR, Automaton, Trie, check_states
 from nmt.search.guides import FREE, Guide
 from nmt.search.reading import Demand
 from nmt.text.tokenizer import Pieces, Tokenizer
 
 _MOST_READ = 4000
-"""Bytes of phrases that the automata of a text may read together: each is a state or more, of some 40 kB, and there are
-a thousand a second. Of those that were made last, as many are kept for the next text."""
+"""Bytes of phrases that the automata of a text may read together."""
+
+_MOST_STATES = 8000
+"""Of the automata of a text together: phrases that are alike in part have many more than characters, and to make a
+thousand takes up to a second. Of the automata that were made last, so many states are kept for the next text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +63,18 @@ class Guidance:
         wanted = [_wishes(own) for own in terms]
         _check_size(demands, [[*own, *included] for own in wanted])
         guides, options, longest = [], [], [search.lengths(len(source))[1] for source in sources]
+        made = dict[Demand, Automaton]()
+
+        def automaton(demand: Demand) -> Automaton:
+            made[demand] = made.get(demand) or self._automaton(demand)
+            check_states(made.values(), _MOST_STATES)
+            return made[demand]
+
         for source, room, demand, wishes in zip(sources, longest, demands, wanted, strict=True):
-            _check_prefix(_guide(source, demand, [], self._automaton), search.prefix, room)
-            guides.append(_guide(source, demand, wishes, self._automaton))
+            _check_prefix(_guide(source, demand, [], automaton), search.prefix, room)
+            guides.append(_guide(source, demand, wishes, automaton))
             _check_room(guides[-1], room, "glossary")
-            options.append(_guide(source, demand, [*wishes, *included], self._automaton))
+            options.append(_guide(source, demand, [*wishes, *included], automaton))
         if included:
             excess = [max(0, option.fewest - room) for option, room in zip(options, longest, strict=True)]
             place = excess.index(min(excess))
@@ -93,12 +103,11 @@ class Guidance:
         found = found or Automaton.of(demand, self._trie)
         with self._lock:
             self._kept[demand] = found
-            size = sum(own.size for own in self._kept)
+            states = sum(len(own.needed) for own in self._kept.values())
             for oldest in list(self._kept):
-                if size <= _MOST_READ:
+                if states <= _MOST_STATES:
                     break
-                del self._kept[oldest]
-                size -= oldest.size
+                states -= len(self._kept.pop(oldest).needed)
         return found
 
 

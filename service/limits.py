@@ -13,7 +13,7 @@ from service.settings import Settings
 
 _MOST_COMPARISONS = 200_000
 _MOST_REFERENCES = 50
-_MOST_STATES = 8000  # of the automata of a request, of some 40 kB each
+_MOST_STATES = 8000  # of the automata of a request, some of which take a millisecond each
 _WEIGHTS_A_TOP = 10  # as much memory as so many weights
 
 
@@ -76,11 +76,11 @@ def allowed_search(search: SearchConfig, settings: Settings) -> SearchConfig:
 
 
 def check_automata(automata: Collection[Automaton]) -> None:
-    """Refuse guides, those of a request so far, that would hold too much memory."""
+    """Refuse guides, those of a request so far, that take too long to make and too much memory."""
     if sum(len(own.needed) for own in automata) > _MOST_STATES:
         raise InputError(
-            "what prefix, include, exclude and glossary ask of so many texts takes too much memory; send fewer texts "
-            "at once, or shorter phrases",
+            "prefix, include, exclude and glossary ask too much of so many texts; send fewer texts at once, or shorter "
+            "phrases",
             "search",
         )
 

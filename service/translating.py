@@ -1,5 +1,6 @@
 """Texts on their way through a model: planned, decoded together with everybody else's, assembled."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -40,7 +41,9 @@ async def translate_texts(
     """
     size = sum(map(len, texts)) * search.n_best
     here = quick and size <= _SHORT and source != AUTO and not search.guided
-    plans = await _done(model, lambda: _plan_all(model, texts, source, target, search, settings), deadline, here=here)
+    plans = await _done(
+        model, lambda: _plan_all(model, texts, source, target, search, settings, deadline), deadline, here=here
+    )
     jobs = [plan for plan in plans if isinstance(plan, Job)]
     sources = [pieces.ids for job in jobs for pieces in job.sources]
     guides = [guide for job in jobs for guide in job.guides]
@@ -65,14 +68,24 @@ async def _done(model: ServedModel, work: Callable[[], Result], deadline: float,
 
 
 def _plan_all(
-    model: ServedModel, texts: Sequence[str], source: str, target: str, search: SearchConfig, settings: Settings
+    model: ServedModel,
+    texts: Sequence[str],
+    source: str,
+    target: str,
+    search: SearchConfig,
+    settings: Settings,
+    deadline: float,
 ) -> list[Job | InputError]:
+    """Raises `TimeoutError` at the deadline: nobody waits for it any more."""
+
     def plan(text: str) -> Job:
         check_length(text, settings)
         return model.translator.plan(text, source, target, search)
 
     plans, automata = [], set[Automaton]()
     for text in texts:
+        if time.perf_counter() > deadline:
+            raise TimeoutError
         plans.append(attempted(plan, text))
         if isinstance(job := plans[-1], Job):
             automata.update(own for guide in job.guides for own in guide.automata)

@@ -1,8 +1,9 @@
 """A demand as an automaton that reads pieces: what may come, and how far it still is."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,7 @@ FAR = 1 << 20
 
 _DEAD = -1
 _KINDS = (LETTER, OTHER, BYTE, CLOSING)  # by their numbers
-_MOST_STATES = 4000  # some 40 kB each
-_BLOCK = 256  # states whose way through all pieces is held at once
+_MOST_STATES = 4000
 
 Table = NDArray[np.int32]
 
@@ -28,8 +28,9 @@ Table = NDArray[np.int32]
 class Automaton:
     """Reads a translation piece by piece, from state 0.
 
-    next (S, V): the state after a piece; END leads back to its own state where the translation may end. The last state
-    is dead: there lead the pieces that must not come. And of each state (S,):
+    next (S, C): the state after a piece, by its class; END leads back to its own state where the translation may end.
+    The last state is dead: there lead the pieces that must not come. classes (V,): that of each piece; those of a class
+    lead to the same state from each. And of each state (S,):
 
     needed: the fewest pieces after which the translation may end, in the dead state FAR · settled: after which it may,
     whatever comes then · rest: the most pieces it takes to be settled, whatever came before; 0 when the wanted phrase
@@ -39,6 +40,7 @@ class Automaton:
     """
 
     next: Table
+    classes: Integers
     needed: Table
     settled: Table
     rest: Table
@@ -54,8 +56,9 @@ class Automaton:
         facts = [(reader.clear(s), reader.stands(s), s.met, s.prefix is None, not s.places) for s in states]
         clear, stands, met, behind, idle = np.array([*facts, (False, False, True, False, False)]).T
         dead = len(states)
-        reached = trie.read(steps, reader.symbols)
-        reached[:, END] = np.where(clear & stands, np.arange(dead + 1), dead)
+        reached, classes = trie.read(steps, reader.symbols)
+        ends = np.where(clear & stands, np.arange(dead + 1), dead)
+        reached, classes[END] = np.column_stack([reached, ends]).astype(np.int32), reached.shape[1]
         needed, settled = _distances(reached, clear & stands, clear & met)
         reached[(needed >= FAR)[reached]] = dead
         possible = behind & ~met & (settled < FAR)
@@ -63,6 +66,7 @@ class Automaton:
         lacking = np.where(stands, 0, np.minimum(settled, settled[idle & behind & ~met].min(initial=FAR)))
         return cls(
             next=reached,
+            classes=classes,
             needed=needed,
             settled=settled,
             rest=rest,
@@ -71,11 +75,16 @@ class Automaton:
             most=int(settled[:dead].max()),
         )
 
-    def ahead(self, name: str, states: Integers) -> Table:
-        """(K, V): what it knows of the state after each piece, from states (K,)."""
+    def after(self, states: Integers, pieces: Integers) -> Table:
+        """(K,): the states after pieces (K,), from states (K,)."""
+        return self.next[states, self.classes[pieces]]
+
+    def ahead(self, states: Integers, name: str | None = None) -> Table:
+        """(K, V): the state after each piece, from states (K,), or what is known of that."""
         different, own = np.unique(states, return_inverse=True)  # mostly one or two, of all rows
-        known: Table = getattr(self, name).take(self.next[different])[own]
-        return known
+        reached = self.next[different]
+        known: Table = reached if name is None else getattr(self, name)[reached]
+        return known.take(self.classes, axis=1)[own]
 
 
 class Trie:
@@ -93,24 +102,38 @@ class Trie:
         self._sizes = np.bincount([len(own) for own in begun])[1:]
         self._pieces = np.array([number[piece] for piece in pieces])
 
-    def read(self, steps: Table, symbols: Sequence[str]) -> Table:
-        """(S, V): the state after all symbols of a piece. steps (S, A): that after each symbol, and kind of others."""
-        states = len(steps)
+    def read(self, steps: Table, symbols: Sequence[str]) -> tuple[Table, Integers]:
+        """(S, C): the state after all symbols of a piece, by its class; and the class of each piece (V,). steps (S, A):
+        the state after each symbol, and kind of others; the last one is dead.
+
+        What leads to the same state from each is a class: of ten thousand pieces these are some dozens, for most have
+        nothing to do with what is asked, so that hardly anything has to be read.
+        """
+        table, states = np.ascontiguousarray(steps.T), np.arange(len(steps), dtype=np.int32)
         known = {symbol: i for i, symbol in enumerate(symbols)}
-        columns = [known.get(symbol, len(known) + kind(symbol)) for symbol in self._symbols]
-        table = np.ascontiguousarray(steps.T[columns])
-        after = np.empty((states, len(self._pieces)), dtype=np.int32)
-        for first in range(0, states, _BLOCK):
-            block = np.arange(first, min(first + _BLOCK, states))
-            reached = np.empty((len(self._parent), len(block)), dtype=np.int32)
-            reached[0], begin = block, 1
-            for size in self._sizes:
-                own = slice(begin, begin + size)
-                reached[own] = table[self._last[own, None], reached[self._parent[own]]]
-                begin += size
-            reached[0] = states - 1
-            after[block] = reached[self._pieces].T
-        return after
+        column = np.array([known.get(symbol, len(known) + kind(symbol)) for symbol in self._symbols])
+        reached, number = list[Table](), dict[bytes, int]()
+
+        def class_of(after: Table) -> int:
+            own = number.setdefault(after.tobytes(), len(reached))
+            if own == len(reached):
+                reached.append(after)
+            return own
+
+        @cache
+        def read(before: int, symbol: int) -> int:
+            return class_of(table[symbol][reached[before]])
+
+        own, begin = np.full(len(self._parent), class_of(states)), 1
+        for size in self._sizes:
+            at = slice(begin, begin + size)
+            pairs = own[self._parent[at]] * len(table) + column[self._last[at]]
+            different, inverse = np.unique(pairs, return_inverse=True)
+            own[at] = np.array([read(*divmod(pair, len(table))) for pair in different.tolist()])[inverse]
+            begin += size
+        own[0] = class_of(np.full_like(states, states[-1]))  # no piece may come without text
+        there, classes = np.unique(own[self._pieces], return_inverse=True)
+        return np.array([reached[one] for one in there.tolist()]).T, classes.astype(np.min_scalar_type(len(there)))
 
 
 def _explore(reader: Reader) -> tuple[list[State], Table]:
@@ -132,17 +155,27 @@ def _explore(reader: Reader) -> tuple[list[State], Table]:
 
     for state in todo:
         if len(todo) > _MOST_STATES:
-            raise InputError(
-                "prefix, include, exclude and glossary ask for too much together: there would be more than "
-                f"{_MOST_STATES} states to keep apart; send fewer or shorter phrases",
-                "search",
-            )
+            raise _too_many(_MOST_STATES)
         row = np.array([after(state, "", sort) for sort in _KINDS])[kinds]
         for symbol in reader.telling(state):
             row[places[symbol]] = after(state, symbol, kind(symbol))
         rows.append(row)
     steps = np.array([*rows, np.full(len(kinds), _DEAD)], dtype=np.int32)
     return todo, np.where(steps == _DEAD, len(todo), steps).astype(np.int32)
+
+
+def check_states(automata: Iterable[Automaton], most: int) -> None:
+    """Refuse automata that have more states together."""
+    if sum(len(own.needed) for own in automata) > most:
+        raise _too_many(most)
+
+
+def _too_many(most: int) -> InputError:
+    return InputError(
+        "prefix, include, exclude and glossary ask for too much together: there would be more than "
+        f"{most} states to keep apart; send fewer or shorter phrases",
+        "search",
+    )
 
 
 def _distances(reached: Table, *goals: NDArray[np.bool_]) -> list[Table]:

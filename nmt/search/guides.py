@@ -93,7 +93,7 @@ class Guided:
     def follow(self, parents: Integers, pieces: Integers) -> None:
         """Each row becomes its parent (K,), extended by its piece (K,)."""
         states = zip(self.guide.automata, self.states[:, parents], strict=True)
-        self.states = np.array([own.next[before, pieces] for own, before in states], np.int64)
+        self.states = np.array([own.after(before, pieces) for own, before in states], np.int64)
         self.pursuing = self.pursuing[:, parents]
 
     def filter(self, log_probs: Floats, unguarded: Floats | None, weights: Floats, left: int) -> Integers | None:
@@ -122,7 +122,7 @@ class Guided:
 
     def _hopeless(self, left: int) -> Flags:
         """(K, V): after which pieces it is too far to an end."""
-        after = [own.next[at] for own, at in zip(self.guide.automata, self.states, strict=True)]
+        after = [own.ahead(at) for own, at in zip(self.guide.automata, self.states, strict=True)]
         dead = [at == len(own.needed) - 1 for own, at in zip(self.guide.automata, after, strict=True)]
         hopeless: Flags = np.any(dead, axis=0)
         if left < sum(own.most for own in self.guide.automata):
@@ -133,7 +133,7 @@ class Guided:
 
     def _ahead(self, name: str, chosen: Integers) -> Integers:
         """(chosen, K, V): what those automata know of the states after each piece."""
-        return np.array([self.guide.automata[number].ahead(name, self.states[number]) for number in chosen.tolist()])
+        return np.array([self.guide.automata[number].ahead(self.states[number], name) for number in chosen.tolist()])
 
     def _banks(self, missing: Flags, due: Flags) -> Integers:
         """(K, V): how many pieces of the phrases that are missing (automata, K) are still to come after each extension.
@@ -145,7 +145,7 @@ class Guided:
         early: Flags = self.guide.anchors.any(axis=1, keepdims=True) & ~due & (before == whole)
         shared: Integers = np.zeros((before.shape[1], len(self.guide.automata[0].opens)), np.int32)
         for number in np.flatnonzero(missing.any(axis=1)).tolist():
-            banks = self.guide.automata[number].ahead("lacking", self.states[number])
+            banks = self.guide.automata[number].ahead(self.states[number], "lacking")
             banks[early[number]] = before[number, early[number], None]
             shared += banks
         shared[:, END] = 0

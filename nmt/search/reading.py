@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cache
 
 from nmt.text.symbols import BYTE, CLOSING, LETTER, LONE_BYTE, kind
 
@@ -60,8 +61,7 @@ class Reader:
         if demand.prefix:
             self._prefix[0] = {demand.prefix[0]}  # a text loses the space that it begins with, but not as a lone byte
         self._phrases = [[_spellings({c}) for c in phrase] for phrase in phrases[: _CAPITAL + 1]]
-        same = _same_in_any_case("".join(demand.excluded))
-        self._phrases += [[_spellings(same[c]) for c in phrase] for phrase in demand.excluded]
+        self._phrases += [[_spellings(_cases().get(c, {c})) for c in phrase] for phrase in demand.excluded]
         spelled = [{" "}, *self._prefix, *(one for phrase in self._phrases for one in phrase)]
         self.symbols = sorted({symbol for same in spelled for one in same for symbol in one})
         self._opens = [kind(phrase[:1]) == LETTER for phrase in phrases]
@@ -149,15 +149,24 @@ def _further(spellings: set[str], at: int, begun: str, symbol: str) -> tuple[int
     return (at, more) if symbol and any(one.startswith(more) for one in spellings) else None
 
 
-def _same_in_any_case(text: str) -> dict[str, set[str]]:
-    """For each character, those that it may be in another case. Two characters have the same ones or none in common:
-    else a phrase of characters that are alike in part, such as s and ſ, would have states without number."""
+@cache
+def _cases() -> dict[str, set[str]]:
+    """For each letter that has cases, those that it may be in another one, such as ß and ẞ, σ, ς and Σ, i, I, ı and İ.
+
+    Two letters have the same ones or none in common: else a phrase of letters that are alike in part, such as s and ſ,
+    would have states without number.
+    """
     same: dict[str, set[str]] = {}
-    for character in text:
-        own = {character, character.lower(), character.upper()}
+    for letter in (one for one in map(chr, range(_BEHIND_CASES)) if not one.lower() == one == one.upper()):
+        forms = letter, letter.upper(), letter.lower().removesuffix(_DOT)
+        own = {form for form in forms if len(form) == 1}
         own |= {other for one in own & same.keys() for other in same[one]}
         same |= dict.fromkeys(own, own)
     return same
+
+
+_BEHIND_CASES = 0x1E944  # where no letter of Unicode has a case
+_DOT = "\u0307"  # which İ keeps in lower case
 
 
 def _spellings(characters: set[str]) -> set[str]:

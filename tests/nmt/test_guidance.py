@@ -247,7 +247,7 @@ def test_what_several_sentences_ask_for_is_read_once(translator: Translator) -> 
 
 def test_of_what_was_read_the_last_is_kept(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is wanted again is the last once more; what has no room beside it is read anew."""
-    monkeypatch.setattr(guidance, "_MOST_READ", 10)
+    monkeypatch.setattr(guidance, "_MOST_STATES", 30)
     translator = Translator.load(tiny_folder)
 
     def read(excluded: str) -> Automaton:
@@ -285,6 +285,18 @@ def test_states_without_number_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
     demand = Demand(wanted="aab" * 9, excluded=("abA" * 9,))
     with pytest.raises(InputError, match="there would be more than 20 states to keep apart; send fewer or shorter"):
         Automaton.of(demand, Trie(["", "", "", "", "a", "A", "b"]))
+
+
+def test_automata_that_have_too_many_states_together_are_refused(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Phrases that are alike in part multiply: each of these has some hundred states, and not three."""
+    monkeypatch.setattr(guidance, "_MOST_STATES", 300)
+    phrases = tuple("a " * 9 + end for end in "cdef")
+    search = SearchConfig(include=phrases, exclude=("a " * 9 + "g",), max_length=1000)
+
+    with pytest.raises(InputError, match="there would be more than 300 states to keep apart; send fewer or shorter"):
+        translator.plan("Der Hund.", "de", "en", search)
 
 
 def test_where_nothing_is_left_to_say_the_error_says_so(translator: Translator) -> None:

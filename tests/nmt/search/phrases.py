@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+import numpy as np
+
 from nmt.search.automaton import Automaton
 from nmt.text.tokenizer import END
 
@@ -24,7 +26,7 @@ def says(text: str, phrase: str, any_case: bool = True) -> bool:
 
 
 def accepts(automaton: Automaton, pieces: Sequence[int]) -> bool:
-    state = 0
+    state = np.zeros(1, np.int64)
     for piece in (*pieces, END):
-        state = int(automaton.next[state, piece])
-    return state < len(automaton.next) - 1
+        state = automaton.after(state, np.array([piece]))
+    return bool(state[0] < len(automaton.next) - 1)

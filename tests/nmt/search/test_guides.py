@@ -12,8 +12,7 @@ from phrases import SEARCHES, accepts, says
 from table import VOCABULARY, TableStepper
 
 from nmt.config import SearchConfig
-from nmt.search import automaton
-from nmt.search.automaton import Automaton, Trie
+from nmt.search.automaton import Automaton, Trie, _explore
 from nmt.search.engine import Engine, search_all
 from nmt.search.guides import Guide, Guided
 from nmt.search.hypothesis import Hypothesis
@@ -201,7 +200,7 @@ def greedy(source: list[int], guide: Guide) -> list[int]:
     while END not in pieces:
         log_probs, weights = STEPPER.log_probs(source, pieces), STEPPER.weights(source, pieces)
         free = int(log_probs.argmax())
-        after = {piece: int(automaton.next[state, piece]) for piece in range(END, VOCABULARY)}
+        after = {piece: int(automaton.next[state, automaton.classes[piece]]) for piece in range(END, VOCABULARY)}
         options = {
             piece: 0 if piece == END else int(automaton.settled[to])
             for piece, to in after.items()
@@ -339,12 +338,20 @@ def test_all_symbols_but_the_telling_ones_read_as_others_of_their_kind(
         state = after
 
 
-def test_states_that_are_read_in_blocks_are_read_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The block is there for the memory."""
-    demand = {"prefix": " a", "wanted": "bA a", "excluded": ["a bA", "a a a"]}
-    whole = reads(**demand)
-    monkeypatch.setattr(automaton, "_BLOCK", 3)
-    parts = reads(**demand)
+@given(wanted=words, excluded=st.lists(words, max_size=2), prefix=st.sampled_from(["", " a", " bA"]))
+def test_a_piece_is_read_symbol_by_symbol_and_those_that_lead_alike_are_a_class(
+    wanted: str, excluded: list[str], prefix: str
+) -> None:
+    """From each state; one without text leads to the dead state, the last."""
+    reader = Reader(Demand(prefix, wanted, excluded=tuple(excluded)))
+    states, steps = _explore(reader)
+    places = {symbol: number for number, symbol in enumerate(reader.symbols)}
+    pieces = [*PIECES, " z", " zz", "é"]
+    reached, classes = Trie(pieces).read(steps, reader.symbols)
+    for number, piece in enumerate(pieces):
+        after = np.arange(len(steps)) if piece else np.full(len(steps), len(states))
+        for symbol in piece:
+            after = steps[after, places.get(symbol, len(places) + kind(symbol))]
+        assert np.array_equal(reached[:, classes[number]], after)
 
-    assert len(whole.needed) > 3
-    assert np.array_equal(whole.next, parts.next)
+    assert np.unique(reached, axis=1).shape == reached.shape
