@@ -14,14 +14,14 @@ from nmt.text.tokenizer import Span
 
 Level = Literal["words", "pieces", "characters"]
 
-_SPACED = rf"[[\w\p{{M}}]--[{UNSPACED}]]"
+_SPACED = rf"[[\w\p{{M}}]--[{UNSPACED}\p{{Cf}}]]"
 _WORDS = regex.compile(
     r"(?V1)\p{RI}{2}"  # a flag
     rf"|(?:(?=[{UNSPACED}])\w\p{{M}}*)"
     # Letters, digits, marks; inside also a sign, as in don't, 3.50 and U-Bahn, and what cannot be seen.
-    rf"|{_SPACED}+(?:(?:[.,'’\-\u200c\u200d]|[\u00ad\u200b\ufeff]+){_SPACED}+)*"
+    rf"|{_SPACED}+(?:(?:[.,'’\-]|\p{{Cf}}+){_SPACED}+)*"
     # A sign that can be seen, or an emoji made of several.
-    r"|[^\w\s\p{Cc}\u00ad\u200b\ufeff](?:[\p{M}\p{Emoji_Modifier}\u200d]|(?<=\u200d)[^\w\s])*"
+    r"|[^\w\s\p{Cc}\p{Cf}](?:[\p{M}\p{Emoji_Modifier}\u200d]|(?<=\u200d)[^\w\s])*"
 )
 _CHARACTERS = regex.compile(r"(?!\s)\X")  # with their marks and joiners, as a reader counts them
 _LEAST_LOOKED_AT = 0.1  # a source unit that hardly got any weight must not draw links by its rarity

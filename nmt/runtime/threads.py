@@ -19,8 +19,8 @@ def an_engine_a_core() -> int:
     """
     if not kernels.available():
         return 1
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    if wanted.isdigit() and int(wanted):
+    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]  # behind a comma stand those of nested regions
+    if wanted.isdecimal() and int(wanted):
         return int(wanted)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, _quota(Path("/sys/fs/cgroup/cpu.max")) or cores)

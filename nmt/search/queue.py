@@ -1,5 +1,6 @@
 """Who enters the running batch next: fair to small requests, kind to interactive ones, and never starving anyone."""
 
+from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
@@ -47,7 +48,10 @@ class WaitingQueue(Generic[Item]):
     """
 
     def __init__(self) -> None:
-        self._lanes: dict[Priority, dict[Hashable, dict[int, Item]]] = {"interactive": {}, "bulk": {}}
+        # Ordered ones: a plain one looks for its first item among all those that have been taken out in front of it.
+        self._lanes = dict[Priority, OrderedDict[Hashable, OrderedDict[int, Item]]](
+            interactive=OrderedDict(), bulk=OrderedDict()
+        )
         self._items: dict[int, Item] = {}
         self._since_bulk = 0
 
@@ -57,7 +61,7 @@ class WaitingQueue(Generic[Item]):
     def put(self, item: Item) -> None:
         """At the end of its request, which is at the end of its lane if it is new there."""
         self._items[item.ticket] = item
-        self._lanes[item.claim.priority].setdefault(_request(item), {})[item.ticket] = item
+        self._lanes[item.claim.priority].setdefault(_request(item), OrderedDict())[item.ticket] = item
 
     def peek(self) -> Item:
         """Whose turn it is."""
@@ -73,7 +77,7 @@ class WaitingQueue(Generic[Item]):
         self._since_bulk = 0 if lane == "bulk" else self._since_bulk + 1
         requests, request = self._lanes[lane], _request(item)
         if request in requests:
-            requests[request] = requests.pop(request)
+            requests.move_to_end(request)
         return item
 
     def remove(self, ticket: int) -> Item | None:

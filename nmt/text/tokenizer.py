@@ -125,7 +125,7 @@ class Tokenizer:
         return [[*ids[:tag], *resample(ids[tag:-1], random), END] for ids, tag in zip(sentences, tags, strict=True)]
 
     def decode(self, ids: Sequence[int]) -> Pieces:
-        """The text of target ids, and where in it each piece stands; special ids stand for nothing."""
+        """The text of target ids, and where in it each piece stands; for nothing special ids and a space at the end."""
         visible = [i for i in ids if i > END]
         decoded = self._target.decode(visible, return_type="offset_mapping") if visible else {}
         text: str = decoded.get("text", "")
@@ -135,6 +135,8 @@ class Tokenizer:
         for i in ids:
             at = spans[-1][1] if spans else 0
             spans.append(next(found) if i > END else (at, at))
+        text = text.rstrip(" ")
+        spans = [(min(start, len(text)), min(end, len(text))) for start, end in spans]
         return Pieces(text, list(ids), [self.target_piece(i) for i in ids], spans)
 
     def target_piece(self, piece_id: int) -> str:

@@ -101,6 +101,7 @@ def test_units_are_found_where_they_stand_and_leave_nothing_that_can_be_seen(
         ("می\u200cخواهم آب", ["می\u200cخواهم", "آب"]),
         ("Fuß\u00adball", ["Fuß\u00adball"]),
         ("\ufeffHund\x1f.", ["Hund", "."]),
+        ("a\u200e b\u2060c \u200d d", ["a", "b\u2060c", "d"]),
         ("👍🏽 🇩🇪🇫🇷", ["👍🏽", "🇩🇪", "🇫🇷"]),
         ("か\u3099く", ["か\u3099", "く"]),
         ("", []),

@@ -17,11 +17,11 @@ def test_there_is_an_engine_for_each_core_that_is_ours(monkeypatch: pytest.Monke
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {2, 3, 5}, raising=False)
     monkeypatch.setattr(threads, "_quota", lambda _: None)
     found = []
-    for wanted in ("2", "", "0", "many"):
+    for wanted in ("2", "2,1", "", "0", "many", "²"):
         monkeypatch.setenv("OMP_NUM_THREADS", wanted)
         found.append(engines())
 
-    assert found == [2, 3, 3, 3]
+    assert found == [2, 2, 3, 3, 3, 3]
 
 
 @pytest.mark.parametrize(

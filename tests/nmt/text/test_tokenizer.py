@@ -119,12 +119,14 @@ def test_spans_of_a_decoded_text_cover_all_but_its_spaces(tokenizer: Tokenizer, 
 
 @given(data=st.data())
 def test_any_ids_can_be_decoded(tokenizer: Tokenizer, data: st.DataObject) -> None:
-    """A model may write pieces in any order, bytes that are no UTF-8 too; each gets a span inside the text."""
+    """A model may write pieces in any order, bytes that are no UTF-8 too; each gets a span inside the text, which does
+    not end with a space."""
     ids = data.draw(st.lists(st.integers(0, tokenizer.target_vocabulary - 1), max_size=12))
 
     decoded = tokenizer.decode(ids)
 
     assert decoded.ids == ids
+    assert not decoded.text.endswith(" ")
     assert len(decoded.spans) == len(decoded.pieces) == len(ids)
     assert all(0 <= start <= end <= len(decoded.text) for start, end in decoded.spans)
 
