@@ -14,10 +14,10 @@ _SURE, _CLEAR = 0.6, 20
 
 
 class Directions:
-    """Of a model, or of all that a service has."""
+    """Of a model, or of all that a service has: `owner` is what messages call it."""
 
-    def __init__(self, pairs: Sequence[Direction]) -> None:
-        self.pairs = list(dict.fromkeys(pairs))
+    def __init__(self, pairs: Sequence[Direction], owner: str = "this model") -> None:
+        self.pairs, self._owner = list(dict.fromkeys(pairs)), owner
 
     def sources(self, target: str) -> list[str]:
         """What can be translated into a language. Raises `UnknownLanguage` if nothing can."""
@@ -50,4 +50,4 @@ class Directions:
         return languages.detect(text, candidates)[0]
 
     def _known(self) -> str:
-        return "this model has " + ", ".join(f"{source} to {target}" for source, target in self.pairs)
+        return f"{self._owner} has " + ", ".join(f"{source} to {target}" for source, target in self.pairs)

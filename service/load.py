@@ -51,9 +51,9 @@ class Load:
         return (work + beside) * self._busy / self._done
 
     def _tick(self) -> None:
-        """Time in which there was work counts."""
+        """Time in which there was work counts; what asks for none, as scores of what has been translated, does not."""
         now = self._clock()
-        if self._pending:
+        if any(self._pending.values()):
             self._busy += now - self._changed
         self._changed = now
         if self._busy > _REMEMBERED:

@@ -23,7 +23,9 @@ def describe_limits(app: FastAPI, settings: Settings) -> None:
         whole = described()
         schemas = whole["components"]["schemas"]
         for name in _WIDTHS:
-            schemas["SearchConfig"]["properties"][name]["maximum"] = settings.max_beam_size
+            width = schemas["SearchConfig"]["properties"][name]
+            width["maximum"] = settings.max_beam_size
+            width["default"] = min(width["default"], settings.max_beam_size)
         for request, fields in _TEXTS.items():
             for field in fields:
                 _limit(schemas[request]["properties"][field], settings)

@@ -40,7 +40,7 @@ class Registry:
 
     def __init__(self, models: Sequence[ServedModel]) -> None:
         self.models = list(models)
-        self._directions = Directions([pair for model in models for pair in model.translator.directions])
+        self._directions = Directions([pair for own in models for pair in own.translator.directions], "this service")
 
     @classmethod
     def load(cls, settings: Settings) -> "Registry":
@@ -66,27 +66,32 @@ class Registry:
     async def find(self, name: str | None, source: str, target: str, texts: Sequence[str]) -> ServedModel:
         """The named model, or the first that knows the direction; with `auto`, that of the language of the texts.
 
-        Raises `UnknownModel`. A direction that no model has is left to the first model to complain about.
+        Raises `UnknownModel`, `UnknownLanguage`, and `InputError` for a single text that is in another language.
         """
         if name is not None:
-            for model in self.models:
-                if model.name == name:
-                    return model
-            known = ", ".join(model.name for model in self.models)
-            raise UnknownModel(f"there is no model {name!r}; this service has {known}", "model")
+            model = self._named(name)
+            _check(Directions(model.translator.directions), source, target)
+            return model
+        _check(self._directions, source, target)
+        if source == AUTO and len(self.models) > 1:
+            source = await run_in_threadpool(self._detect, texts, target)
         able = [model for model in self.models if target in {own for _, own in model.translator.directions}]
-        if source == AUTO and len(able) > 1:
-            source = await run_in_threadpool(self._detect, " ".join(texts)[:_ENOUGH], target)
-        for model in able:
-            if (source, target) in model.translator.directions:
-                return model
-        return able[0] if able else self.models[0]
+        return next((model for model in able if (source, target) in model.translator.directions), able[0])
 
-    def _detect(self, text: str, target: str) -> str:
-        """A language that no model has is left to a model to complain about as well."""
+    def _named(self, name: str) -> ServedModel:
+        for model in self.models:
+            if model.name == name:
+                return model
+        known = ", ".join(model.name for model in self.models)
+        raise UnknownModel(f"there is no model {name!r}; this service has {known}", "model")
+
+    def _detect(self, texts: Sequence[str], target: str) -> str:
+        """Of several texts in a language that cannot be translated, each is left to a model to complain about."""
         try:
-            return self._directions.detect(text, target)
+            return self._directions.detect(" ".join(texts)[:_ENOUGH], target)
         except InputError:
+            if len(texts) == 1:
+                raise
             return AUTO
 
     @property
@@ -98,6 +103,14 @@ class Registry:
         """Stop the decode threads."""
         for model in self.models:
             model.decoder.stop()
+
+
+def _check(directions: Directions, source: str, target: str) -> None:
+    """Raises `UnknownLanguage`."""
+    if source == AUTO:
+        directions.sources(target)
+    else:
+        directions.check(source, target)
 
 
 def _served(folder: ModelFolder, settings: Settings, engines: int) -> ServedModel:

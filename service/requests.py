@@ -21,6 +21,13 @@ def _unicode(text: str) -> str:
     return text
 
 
+def _named(language: str) -> str:
+    """What is scored may be short, and is looked at by who knows the language."""
+    if language == "auto":
+        raise ValueError("the language of the text is not detected here; name it")
+    return language
+
+
 String = Annotated[str, AfterValidator(_unicode)]
 Text = Annotated[str, Field(description="any length up to the limit; sentences are split and joined again")]
 """May be a bad one of several, which gets an error of its own; all else must be right for any to be answered."""
@@ -56,9 +63,17 @@ class TranslateRequest(Request):
 class ScoreRequest(Request):
     """A text and a translation of it, or as many of one as of the other."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"text": "Ein Hund schläft.", "translation": "A dog is sleeping.", "source": "de", "target": "en"}
+            ]
+        }
+    )
+
     text: Text | list[Text]
     translation: Text | list[Text]
-    source: Language
+    source: Annotated[Language, AfterValidator(_named)]
     target: Language
     model: String | None = None
     alignment: AlignmentChoice = "words"
@@ -70,7 +85,20 @@ class ScoreRequest(Request):
 class EvaluateRequest(Request):
     """Sources and references; without `hypotheses` the service translates the sources itself."""
 
-    sources: list[Text] = Field(min_length=1)
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "sources": ["Ein Hund schläft.", "Die Kinder spielen."],
+                    "references": ["A dog is sleeping.", ["The children play.", "The children are playing."]],
+                    "source": "de",
+                    "target": "en",
+                }
+            ]
+        }
+    )
+
+    sources: list[String] = Field(min_length=1)
     references: list[String | list[String]]
     hypotheses: list[String] | None = None
     source: Language = "auto"

@@ -235,9 +235,10 @@ class LanguageReply(BaseModel):
 
 
 class LanguagesReply(BaseModel):
-    """All source languages."""
+    """All source languages, and how many alternatives of a translation can be had."""
 
     languages: list[LanguageReply]
+    max_n_best: int
 
 
 class Status(BaseModel):

@@ -1,4 +1,4 @@
-"""Headers that keep browsers from doing what the page never asks for."""
+"""Headers that keep browsers from doing what the page never asks for, and from showing an old one."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -10,6 +10,7 @@ HEADERS = {
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",  # after an upgrade, the parts of the page must be those of one version
 }
 
 

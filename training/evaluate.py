@@ -60,7 +60,7 @@ def evaluate(
     search = read_search({"beam_size": beam_size, "length_penalty": length_penalty}, set_)
     texts = [text for text, _ in rows]
     if url:
-        translated, name, seconds = translate_remotely(url, texts, source, target, search)
+        translated, name, seconds = translate_remotely(url, texts, source, target, search, aligned=bool(report))
     else:
         engines, folders = an_engine_a_core(), [load_model(path) for path in model or [BOX]]
         translator = Translator.from_folders(folders, precision, mixing)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -15,32 +16,37 @@ _TRIES = 20
 
 
 def translate_remotely(
-    url: str, texts: Sequence[str], source: str, target: str, search: SearchConfig
+    url: str, texts: Sequence[str], source: str, target: str, search: SearchConfig, *, aligned: bool
 ) -> tuple[list[Translated], str, float]:
-    """Translate through `POST /translate`. Returns the translations, the model's name and the seconds."""
-    options = search.model_dump(exclude_defaults=True)
+    """Translate through `POST /translate`, with alignments or without. Returns the translations, the model's name and
+    the seconds.
+
+    What is too much for one request or reply of the service is asked for in halves; of a single text that is too long
+    for it, the alignment is left out.
+    """
+    options = {"search": search.model_dump(exclude_defaults=True), "alignment": "words" if aligned else "none"}
     done: list[Translated] = []
     name = ""
     started = time.perf_counter()
     with httpx.Client(base_url=url.rstrip("/") + "/", timeout=120) as client:
-        for first in range(0, len(texts), _CHUNK):
-            chunk = list(texts[first : first + _CHUNK])
-            body = {
-                "text": chunk,
-                "source": source,
-                "target": target,
-                "search": options,
-                "alignment": "words",
-                "priority": "bulk",
-            }
+        waiting = [list(texts[first : first + _CHUNK]) for first in reversed(range(0, len(texts), _CHUNK))]
+        while waiting:
+            chunk = waiting.pop()
+            body = {"text": chunk, "source": source, "target": target, "priority": "bulk", **options}
             reply = _post(client, body)
-            name = reply["model"]["name"]
-            done += [_translated(first + i, item) for i, item in enumerate(reply["translations"])]
+            if len(chunk) > 1 and (reply is None or (aligned and "warnings" in reply)):
+                waiting += [chunk[len(chunk) // 2 :], chunk[: len(chunk) // 2]]
+            elif reply is None:
+                raise InputError(f"line {len(done) + 1} is too long for the service; cut it, or raise its limits")
+            else:
+                name = reply["model"]["name"]
+                done += [_translated(len(done) + i, item) for i, item in enumerate(reply["translations"])]
     return done, name, time.perf_counter() - started
 
 
-def _post(client: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
-    """One request; waits as told while the service is busy. Raises `NmtError` with what the service says."""
+def _post(client: httpx.Client, body: dict[str, Any]) -> dict[str, Any] | None:
+    """One request, or nothing where it is too large; waits as told while the service is busy. Raises `NmtError` with
+    what the service says."""
     for _ in range(_TRIES):
         try:
             response = client.post("translate", json=body)
@@ -49,7 +55,9 @@ def _post(client: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
         if response.status_code not in (429, 503):
             break
         time.sleep(float(response.headers.get("Retry-After", 1)))
-    if response.status_code != 200:
+    if response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return None
+    if response.status_code != HTTPStatus.OK:
         raise NmtError(f"the service answered {response.status_code}: {response.text[:500]}")
     reply: dict[str, Any] = response.json()
     return reply
@@ -58,6 +66,8 @@ def _post(client: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
 def _translated(number: int, item: dict[str, Any]) -> Translated:
     if item.get("error"):
         raise InputError(f"the service could not translate line {number + 1}: {item['error']['detail']}")
-    alignment = item["hypotheses"][0]["alignment"]
+    alignment = item["hypotheses"][0].get("alignment")
+    if alignment is None:
+        return Translated(item["text"], [], [], [])
     words = [[unit["text"] for unit in alignment[side]] for side in ("source", "target")]
     return Translated(item["text"], words[0], words[1], alignment["weights"])

@@ -61,12 +61,14 @@ async def evaluate(request: EvaluateRequest, settings: SettingsDep, registry: Re
     """BLEU, chrF2 and TER with signatures, confidence intervals, and BLEU by sentence length."""
     references = grouped_references(request.references, len(request.sources), settings)
     check_texts(request.sources, settings, "sources")
-    for own in request.hypotheses or ():
-        check_length(own, settings, "hypotheses")
     search = allowed_search(request.search, settings)
-    if request.hypotheses is not None and len(request.hypotheses) != len(request.sources):
+    if request.hypotheses is not None:
         count, wanted = len(request.hypotheses), len(request.sources)
-        raise InputError(f"hypotheses has {count} entries for {wanted} sources; one each is wanted", "hypotheses")
+        if count != wanted:
+            raise InputError(f"hypotheses has {count} entries for {wanted} sources; one each is wanted", "hypotheses")
+        for field, own in (("sources", request.sources), ("hypotheses", request.hypotheses)):
+            for text in own:
+                check_length(text, settings, field)
     model = await registry.find(request.model, request.source, request.target, request.sources)
     work = 0 if request.hypotheses else work_of(request.sources, search, settings)
     with model.decoder.admitted(settings.deadline_seconds, work) as deadline:
@@ -124,7 +126,7 @@ def _score(
 
     errors = [attempted(check, pair) for pair in pairs]
     good = [pair for pair, error in zip(pairs, errors, strict=True) if error is None]
-    if not good and len(errors) == 1 and errors[0]:
+    if isinstance(request.text, str) and errors[0]:
         raise errors[0]
     check_pairs(good, model.translator.tokenizer, request.target, wanted.max_weights)
     found = model.translator.score(good, request.target, request.source)

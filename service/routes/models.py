@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from nmt.text import languages
-from service.dependencies import RegistryDep
+from service.dependencies import RegistryDep, SettingsDep
 from service.replies import model_name
 from service.schemas import LanguageReply, LanguagesReply, ModelReply, ModelsReply
 
@@ -28,7 +28,7 @@ async def list_models(registry: RegistryDep) -> ModelsReply:
 
 
 @router.get("/languages")
-async def list_languages(registry: RegistryDep) -> LanguagesReply:
+async def list_languages(settings: SettingsDep, registry: RegistryDep) -> LanguagesReply:
     """All source languages, with what each can be translated into."""
     targets: dict[str, set[str]] = {}
     for model in registry.models:
@@ -38,5 +38,6 @@ async def list_languages(registry: RegistryDep) -> LanguagesReply:
         languages=[
             LanguageReply(code=code, name=languages.name(code), targets=sorted(own))
             for code, own in sorted(targets.items())
-        ]
+        ],
+        max_n_best=settings.max_beam_size,
     )

@@ -34,7 +34,8 @@ async def translate(request: TranslateRequest, settings: SettingsDep, registry: 
     if request.references is not None:
         references = grouped_references(request.references, len(texts), settings)
     model = await registry.find(request.model, request.source, request.target, texts)
-    finish = partial(_reply, Wanted.by(request, settings), model, references)
+    alone = isinstance(request.text, str)
+    finish = partial(_reply, Wanted.by(request, settings), model, references, alone)
     with model.decoder.admitted(settings.deadline_seconds, work_of(texts, search, settings)) as deadline:
         return await translate_texts(
             model,
@@ -54,10 +55,11 @@ def _reply(
     wanted: Wanted,
     model: ServedModel,
     references: list[list[str]] | None,
+    alone: bool,
     outcomes: Sequence[Outcome],
     decoded: Decoded,
 ) -> TranslateReply:
-    _raise_what_all_share(outcomes)
+    _raise_what_all_share(outcomes, alone)
     found = [hypothesis for each in outcomes if isinstance(each, Translation) for hypothesis in each.hypotheses]
     wanted, left_out = fitting(found, wanted)
     own: list[list[str] | None] = list(references) if references else [None] * len(outcomes)
@@ -82,10 +84,10 @@ def _reply(
     return reply
 
 
-def _raise_what_all_share(outcomes: Sequence[Outcome]) -> None:
-    """What is wrong with the one text there is, or with a search that no text can be translated by."""
+def _raise_what_all_share(outcomes: Sequence[Outcome], alone: bool) -> None:
+    """What is wrong with the text that is no list, or with a search that no text can be translated by."""
     errors = [outcome for outcome in outcomes if isinstance(outcome, InputError)]
-    if len(errors) == len(outcomes) and (len(errors) == 1 or all(own.field.startswith("search") for own in errors)):
+    if len(errors) == len(outcomes) and (alone or all(own.field.startswith("search") for own in errors)):
         raise errors[0]
 
 

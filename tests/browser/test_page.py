@@ -101,6 +101,28 @@ def test_empty_text_clears(page: Page) -> None:
     expect(page.locator("#facts")).to_have_text("")
     expect(page.locator("#insight")).to_be_hidden()
 
+    source_box(page).press("ControlOrMeta+z")
+    expect(source_box(page)).to_have_value(GERMAN)
+
+
+def test_swap_before_the_answer_keeps_what_was_typed(page: Page) -> None:
+    """The translation that is shown is of an older text."""
+    write(page, GERMAN)
+    page.route("**/v1/translate", lambda _: None)
+    source_box(page).press_sequentially(" Und nun?")
+    page.get_by_role("button", name="Swap the languages").click()
+
+    expect(page.get_by_label("Translate from")).to_have_value("en")
+    expect(source_box(page)).to_have_value(f"{GERMAN} Und nun?")
+
+
+def test_no_more_alternatives_are_asked_for_than_there_are(page: Page) -> None:
+    """By a setting, a service may give fewer than the page would show."""
+    page.route("**/v1/languages", lambda route: route.fulfill(json={**route.fetch().json(), "max_n_best": 3}))
+    page.reload()
+
+    assert len(write(page, GERMAN)["hypotheses"]) == 3
+
 
 def test_swap_turns_the_pair_and_the_text_around(page: Page) -> None:
     """Swapping makes the translation the new source."""
@@ -297,6 +319,7 @@ def test_page_never_scrolls_sideways(open_page: OpenPage, width: int) -> None:
     write(page, f"{GERMAN} {'Donaudampfschifffahrtsgesellschaft' * 3}")
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert source_box(page).evaluate("e => e.scrollWidth <= e.clientWidth")
 
 
 def test_words_lie_beneath_the_text(page: Page) -> None:

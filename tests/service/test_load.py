@@ -74,3 +74,14 @@ def test_what_its_deadline_ends_tells_that_work_is_slow() -> None:
         raise TimeoutError
 
     assert load.seconds(100) > before
+
+
+def test_time_in_which_nothing_is_decoded_tells_nothing() -> None:
+    """To score what others have translated takes its time, and no work of a decoder."""
+    load, clock = worked(100)
+    before = load.seconds(100)
+    for _ in range(100):
+        with load.carrying(0):
+            clock.now += 10
+
+    assert load.seconds(100) == before

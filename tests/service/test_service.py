@@ -163,7 +163,7 @@ def test_alignments_too_large_for_a_reply_are_left_out(client: TestClient, path:
     assert "warnings" not in client.post(path, json={**body, "alignment": "none"}).json()
 
 
-def test_guides_too_many_for_the_memory_are_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guides_too_many_for_one_request_are_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of all texts of a request together; what several ask for alike is there once."""
     monkeypatch.setattr(limits, "_MOST_STATES", 30)
     body = {
@@ -177,7 +177,7 @@ def test_guides_too_many_for_the_memory_are_refused(client: TestClient, monkeypa
 
     assert same.status_code == 200
     assert different.status_code == 422
-    assert "takes too much memory; send fewer texts" in different.json()["detail"]
+    assert "ask too much of so many texts; send fewer texts" in different.json()["detail"]
 
 
 def test_alternatives_too_many_for_a_reply_are_left_out(client: TestClient) -> None:
@@ -276,6 +276,11 @@ def test_a_bad_text_does_not_cost_its_neighbours_their_answer(
     assert translations[1]["error"]["status"] == status
     assert translations[1]["error"]["detail"].startswith(detail)
     assert translations[2]["text"] == ask(client, text="Tom.")["translations"][0]["text"]
+
+    (alone,) = client.post("/translate", content=json.dumps({**body, "text": [bad]}), headers=JSON).json()[
+        "translations"
+    ]
+    assert alone == translations[1]
 
 
 def test_auto_detects_the_language(client: TestClient) -> None:
@@ -379,8 +384,8 @@ BAD = [
     ({"text": "\ud800"}, 422, "text has half a surrogate pair at 0; send valid Unicode"),
     ({"text": ["a", 1]}, 422, "text.1: Input should be a valid string, got 1"),
     ({"source": "x" * 21}, 422, "source: String should have at most 20 characters"),
-    ({"target": "xx"}, 404, "no translation into 'xx'; this model has en to de, de to en"),
-    ({"source": "xx"}, 404, "no translation from 'xx' to 'en'; this model has"),
+    ({"target": "xx"}, 404, "no translation into 'xx'; this service has en to de, de to en"),
+    ({"source": "xx"}, 404, "no translation from 'xx' to 'en'; this service has"),
     ({"model": "nobody"}, 404, "there is no model 'nobody'; this service has tiny"),
     ({"text": "a" * 301}, 413, "text has 301 characters; at most 300 are allowed"),
     ({"text": ["a"] * 5}, 413, "text has 5 entries; send at most 4 at once"),
@@ -504,6 +509,9 @@ def test_evaluate_scores_no_mistakes(client: TestClient) -> None:
         ),
         ({"sources": ["a" * 301]}, 413, "sources 0: text has 301 characters"),
         ({"hypotheses": ["a" * 301]}, 413, "hypotheses has 301 characters"),
+        ({"sources": ["a" * 301], "hypotheses": ["the dog"]}, 413, "sources has 301 characters"),
+        ({"target": "zz", "hypotheses": ["the dog"]}, 404, "no translation into 'zz'; this service has"),
+        ({"model": "tiny", "source": "en", "hypotheses": ["the dog"]}, 404, "from 'en' to 'en'; this model has"),
     ):
         problem = client.post("/evaluate", json={**body, **changes}).json()
         assert problem["status"] == status
@@ -557,6 +565,15 @@ def test_a_bad_pair_does_not_cost_its_neighbours_their_score(client: TestClient,
     assert response.status_code == second["error"]["status"]
 
 
+def test_score_wants_the_language_named(client: TestClient) -> None:
+    """It does not look for it."""
+    body = {"text": "Der Hund.", "translation": "the dog", "source": "auto", "target": "en"}
+    problem = client.post("/score", json=body).json()
+
+    assert (problem["status"], problem["field"]) == (422, "source")
+    assert "the language of the text is not detected here; name it" in problem["detail"]
+
+
 def test_score_wants_as_many_translations_as_texts(client: TestClient) -> None:
     """The message counts both."""
     body = {"text": ["a", "b"], "translation": "c", "source": "de", "target": "en"}
@@ -593,10 +610,13 @@ def test_models_and_languages(client: TestClient) -> None:
     (model,) = client.get("/models").json()["models"]
 
     assert (model["name"], model["default"], model["directions"]) == ("tiny", True, [["en", "de"], ["de", "en"]])
-    assert client.get("/languages").json()["languages"] == [
-        {"code": "de", "name": "German", "targets": ["en"]},
-        {"code": "en", "name": "English", "targets": ["de"]},
-    ]
+    assert client.get("/languages").json() == {
+        "languages": [
+            {"code": "de", "name": "German", "targets": ["en"]},
+            {"code": "en", "name": "English", "targets": ["de"]},
+        ],
+        "max_n_best": 10,
+    }
 
 
 def test_health_page_and_docs(client: TestClient) -> None:
@@ -606,6 +626,7 @@ def test_health_page_and_docs(client: TestClient) -> None:
 
         assert response.status_code == 200, path
         assert response.headers["content-security-policy"].startswith("default-src 'self'")
+        assert response.headers["cache-control"] == "no-cache"
 
 
 def test_not_ready_before_the_models_are_loaded(tiny_folder: Path) -> None:
@@ -652,6 +673,17 @@ def test_of_several_models_the_language_chooses(tiny_folder: Path, texts: list[s
         assert client.post("/translate", json=body).json()["model"]["name"] == model
 
 
+def test_several_models_refuse_as_one_service(tiny_folder: Path) -> None:
+    """With the directions of all, and with the language that one of them knows the text to be in."""
+    with TestClient(app_of(Settings(models=[tiny_folder, Path("box")]))) as client:
+        unknown = client.post("/translate", json={"text": "A dog.", "source": "fr", "target": "de"}).json()
+        text = "Le chien dort dans la maison avec les enfants."
+        french = client.post("/translate", json={"text": text, "target": "de"}).json()
+
+    assert unknown["detail"].startswith("no translation from 'fr' to 'de'; this service has en to de, de to en, en to ")
+    assert french["detail"].startswith("the text looks French, and there is no translation from 'fr' to 'de'")
+
+
 def test_several_models_refuse_half_a_surrogate_pair_as_one_does(tiny_folder: Path) -> None:
     """The language is looked for before the texts are checked one by one."""
     with TestClient(app_of(Settings(models=[tiny_folder, Path("box")]))) as client:
@@ -671,6 +703,7 @@ def test_the_description_has_the_limits_of_this_service() -> None:
     )
 
     assert (search["beam_size"]["maximum"], search["n_best"]["maximum"]) == (3, 3)
+    assert (search["beam_size"]["default"], search["n_best"]["default"]) == (3, 1)
     assert [kind.get("maxLength", kind.get("maxItems")) for kind in translate["text"]["anyOf"]] == [11, 7]
     assert evaluate["sources"]["maxItems"] == 7
     assert evaluate["references"]["items"]["anyOf"][1]["items"]["maxLength"] == 11

@@ -9,6 +9,7 @@ import pytest
 from commands import conversation, nmt
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from serving import serving
 
 from nmt import SearchConfig, Translator
 from nmt.commands import line_groups
@@ -339,6 +340,24 @@ def test_evaluate_through_a_service_gives_the_same_scores(service_url: str, tmp_
     assert here["bleu"] == there["bleu"]
     assert here["chrf"] == there["chrf"]
     assert here["model"] == there["model"]
+
+
+def test_evaluate_asks_a_service_for_less_where_it_gives_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of texts at once, and of alignments in a reply; a single text that is too long for one goes without."""
+    monkeypatch.setenv("NMT_MAX_TEXTS", "2")
+    monkeypatch.setenv("NMT_MAX_WEIGHTS", "40")
+    short, long = "Ein Hund schläft.\tA dog is sleeping.\n", "Wo ist Tom, und wo sind die Hunde?\tWhere is Tom?\n"
+    (tmp_path / "t.tsv").write_text(3 * short + long, encoding="utf-8")
+    arguments = ("evaluate", tmp_path / "t.tsv", "--source", "de", "--target", "en", "--json")
+    with serving(tmp_path / "log.txt") as service:
+        there = nmt(*arguments, "--report", tmp_path / "there.html", "--url", service.url)
+    here = nmt(*arguments, "--report", tmp_path / "here.html")
+
+    assert json.loads(there.stdout)["bleu"] == json.loads(here.stdout)["bleu"]
+    drawn = [(tmp_path / name).read_text().count('<th scope="row">') for name in ("there.html", "here.html")]
+    assert 0 < drawn[0] < drawn[1]
 
 
 def test_a_service_and_a_model_of_ones_own_are_not_evaluated_at_once(tiny_folder: Path, tmp_path: Path) -> None:

@@ -15,23 +15,27 @@ async function ask(path, options) {
   return body;
 }
 
+let alternatives = 5; // of one translation, as far as the service gives so many
+
 /** [{code, name, targets: [code]}] */
 export async function fetchLanguages() {
-  return (await ask("v1/languages")).languages;
+  const { languages, max_n_best } = await ask("v1/languages");
+  alternatives = Math.min(alternatives, max_n_best);
+  return languages;
 }
 
 const LONG_TEXT = 1500; // characters, from which on a reply would not hold the attention of five translations
 
 const UNALIGNED = { source: [], target: [], weights: [], links: [] };
 
-/** The five best translations of one text, or the best of a long one, each with its attention between words. */
+/** The best translations of one text, or the best of a long one, each with its attention between words. */
 export async function translate({ text, source, target }, signal) {
-  const n_best = text.length > LONG_TEXT ? 1 : 5;
+  const n_best = text.length > LONG_TEXT ? 1 : alternatives;
   const reply = await ask("v1/translate", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({
-      text, source, target, search: { beam_size: 5, n_best }, alignment: "words", details: ["tokens"],
+      text, source, target, search: { n_best }, alignment: "words", details: ["tokens"],
     }),
     signal,
   });

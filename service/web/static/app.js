@@ -11,6 +11,8 @@ const UNSURE = 0.3;
 const EXAMPLES = {
   de: "Zwei Hunde spielen im Schnee, während ein Mann sie fotografiert.",
   en: "Two dogs are playing in the snow while a man takes their picture.",
+  es: "Dos perros juegan en la nieve mientras un hombre les hace una foto.",
+  fr: "Deux chiens jouent dans la neige pendant qu'un homme les photographie.",
 };
 
 const $ = (id) => document.getElementById(id);
@@ -197,18 +199,20 @@ function readAddress() {
 
 // --- hands ----------------------------------------------------------------------------------------------------------
 
+/** As if it were typed, so that undo brings back what stood there. */
 function write(text) {
-  sourceText.value = text;
+  sourceText.focus();
+  sourceText.select();
+  if (!document.execCommand(text ? "insertText" : "delete", false, text)) sourceText.value = text;
   renderSource([]);
   translateNow();
-  sourceText.focus();
 }
 
 function swap() {
   const { source, target } = languages.pair;
   const spoken = answer?.detected_source ?? source;
   languages.choose({ source: target, target: spoken });
-  write(translation.textContent || sourceText.value);
+  write((isFresh() && translation.textContent) || sourceText.value);
 }
 
 async function copy() {
