@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from io import TextIOWrapper
 from pathlib import Path
 from select import select
 from typing import Annotated, Any, Literal
@@ -187,7 +188,10 @@ def alignment_json(hypothesis: TextHypothesis, level: Level) -> dict[str, Any]:
 
 
 def _load(models: list[Path] | None, precision: PrecisionChoice, mixing: Mixing) -> Translator:
-    """Standard error says what `auto` has chosen."""
+    """Standard error says what `auto` has chosen. From here on, output is UTF-8 as the input is."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     translator = Translator.load(*models or (), precision=precision, mixing=mixing)
     if precision == "auto":
         print(f"decoding in {translator.precision}", file=sys.stderr, flush=True)
@@ -248,4 +252,6 @@ def _write(
         print(flush=True)
     for hypothesis in hypotheses:
         line = hypothesis.text if search.n_best == 1 else f"{number} ||| {hypothesis.text} ||| {hypothesis.score:.4f}"
-        print(line + (f"\t{hypothesis.alignment(level).pharaoh}" if alignments else ""), flush=True)
+        if alignments:  # the columns of which a tab of the text would break
+            line = line.replace("\t", " ") + f"\t{hypothesis.alignment(level).pharaoh}"
+        print(line, flush=True)

@@ -57,6 +57,10 @@ class Guidance:
     def guides(self, sources: Sequence[Pieces], terms: Sequence[Sequence[Term]], search: SearchConfig) -> list[Guide]:
         """Of each sentence of a text, which begins as its first sentence does, and includes what it must in the first
         one that has room for all of it."""
+        if not sources:
+            if asked := [field for field in ("prefix", "include") if getattr(search, field)]:
+                raise InputError(f"{asked[0]} asks for words, but the text has none to translate", f"search.{asked[0]}")
+            return []
         excluded = tuple(sorted(set(self._normalized(search.exclude, "exclude"))))
         included = [_Wish(own, "include") for own in dict.fromkeys(self._normalized(search.include, "include"))]
         demands = [Demand(self._prefix(search), excluded=excluded), *[Demand(excluded=excluded)] * (len(sources) - 1)]

@@ -54,9 +54,8 @@ class ModelFolder:
     def load(cls, path: Path) -> Self:
         """Read a folder. Raises `ModelFolderError` when a file is missing or altered, when weights, config and
         tokenizer do not fit each other, or a weight is not finite."""
-        path = whole_folder(path)
         # What is parsed is what was summed, also where the folder is written anew meanwhile.
-        sums, content = _verify(path)
+        path, sums, content = _verified(path)
         description = _read_description(content["config.json"], path / "config.json")
         tokenizer = Tokenizer.read(lambda name: content[f"{_TOKENIZER}/{name}"], where=str(path / _TOKENIZER))
         _check_tokenizer(tokenizer, description, path)
@@ -105,6 +104,26 @@ def write_sums(path: Path) -> None:
 
 def _not_finite(weights: Arrays) -> list[str]:
     return sorted(name for name, weight in weights.items() if not np.isfinite(weight).all())
+
+
+def _verified(path: Path) -> tuple[Path, str, dict[str, bytes]]:
+    """Where the folder is, and as `_verify`; where another has taken its place meanwhile, that one."""
+    while True:
+        place = _place(path)
+        try:
+            return place[0], *_verify(place[0])
+        except ModelFolderError:
+            if _place(path) == place:
+                raise
+
+
+def _place(path: Path) -> tuple[Path, int]:
+    """Where a folder is, and what tells it from one that takes its place."""
+    found = whole_folder(path)
+    try:
+        return found, found.stat().st_ino
+    except OSError:
+        return found, 0
 
 
 def _verify(path: Path) -> tuple[str, dict[str, bytes]]:

@@ -138,7 +138,9 @@ class TextHypothesis:
 
     @cached_property
     def quality(self) -> Quality:
-        """Signs that the translation is good, or is not."""
+        """Signs that the translation is good, or is not; what had no word to translate is as it should be."""
+        if not self.parts:
+            return Quality(1.0, 1.0, repetition=False, uncovered=[], over_covered=[])
         log_probs = np.concatenate([part.hypothesis.log_probs for part in self.parts])
         looked_at = np.concatenate([own.weights.sum(axis=0) for own in self._aligned("words")])
         return quality(log_probs, looked_at, [unit.text for unit in self.target_words])

@@ -260,10 +260,12 @@ def _speakable(folder: ModelFolder) -> Arrays:
 
 
 def _paired(text: str, translation: str, source: str, target: str) -> list[tuple[Sentence, Sentence]]:
-    """The sentences of both, if they are as many, or each text as one."""
-    found = sentences.split(text, source), sentences.split(translation, target)
-    if len(found[0]) != len(found[1]):
-        found = [Sentence(text, 0, len(text))], [Sentence(translation, 0, len(translation))]
+    """The sentences of both, if they are as many and nothing stands beside them, or each text as one."""
+    both = text, translation
+    found = [sentences.split(own, language) for own, language in zip(both, (source, target), strict=True)]
+    beside = [sentences.join(own, parts, [""] * len(parts))[0] for own, parts in zip(both, found, strict=True)]
+    if len(found[0]) != len(found[1]) or not all(map(is_blank, beside)):
+        found = [[Sentence(own, 0, len(own))] for own in both]
     return list(zip(*found, strict=True))
 
 

@@ -116,7 +116,7 @@ def _check(directions: Directions, source: str, target: str) -> None:
 def _served(folder: ModelFolder, settings: Settings, engines: int) -> ServedModel:
     translator = Translator.from_folders([folder], settings.precision)
     source, target = translator.directions[0]
-    translator.translate(["1"], target, source, SearchConfig(max_length=4))  # the first run of a network is slow
+    translator.translate(["a"], target, source, SearchConfig(max_length=4))  # the first run of a network is slow
     _log.info("loaded model %s from %s, to decode in %s", folder.description.name, folder.path, translator.precision)
     description = folder.description
     decoder = Decoder(translator, settings.queue_size, engines)

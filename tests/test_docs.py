@@ -121,7 +121,7 @@ def test_the_lock_file_pins_every_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"], *extras["train"], *extras["dev"]]
-    names = {re.split(r"[<>=\[ ]", entry)[0].lower().replace("_", "-") for entry in wanted}
+    names = {re.split(r"[<>=;\[ ]", entry)[0].lower().replace("_", "-") for entry in wanted}
     locked = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().splitlines())
 
     assert names <= {name.lower().replace("_", "-") for name in locked}

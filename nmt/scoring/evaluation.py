@@ -1,11 +1,14 @@
 """The score of a test set: the metrics as a whole and by sentence length."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nmt.errors import InputError
 from nmt.scoring.metrics import MetricScore, Tokenization, corpus_bleu, corpus_scores
+from nmt.text.symbols import UNSPACED
 
+_UNSPACED = re.compile(f"[{UNSPACED}]")
 _EDGES = (5, 10, 15, 20, 30, 40, 60)
 
 
@@ -42,7 +45,7 @@ def evaluate(
             f"there are {len(sources)} sources for {len(hypotheses)} translations; one each is wanted", "sources"
         )
     scores = corpus_scores(hypotheses, references, bootstrap, tokenize)
-    lengths = [max(1, len(source.split())) for source in sources]  # an empty source is among the shortest
+    lengths = [max(1, _length(source)) for source in sources]  # an empty source is among the shortest
     buckets = []
     for low, high in zip((0, *_EDGES), (*_EDGES, None), strict=True):
         rows = [i for i, length in enumerate(lengths) if length > low and (high is None or length <= high)]
@@ -50,3 +53,8 @@ def evaluate(
             bleu = corpus_bleu([hypotheses[i] for i in rows], [references[i] for i in rows], tokenize)
             buckets.append(LengthBucket(low + 1, high, len(rows), bleu.score))
     return Evaluation(scores["bleu"], scores["chrf"], scores["ter"], buckets)
+
+
+def _length(text: str) -> int:
+    """In words, as which in scripts without spaces each character counts."""
+    return len(_UNSPACED.sub(" x ", text).split())

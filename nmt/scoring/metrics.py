@@ -17,7 +17,8 @@ BOOTSTRAP_SAMPLES = 1000
 Tokenization = Literal["13a", "intl", "char", "zh", "none"]
 """How BLEU cuts text into words, by sacreBLEU's names: those that need nothing more installed or downloaded.
 
-`none` is for text that is tokenized already, as in papers that give tokenized BLEU. chrF2 and TER know no words of it.
+`none` is for text that is tokenized already, as in papers that give tokenized BLEU. chrF2 knows no words, and TER those
+that spaces part, with `zh` also characters.
 """
 
 Metric = Literal["bleu", "chrf", "ter"]
@@ -48,7 +49,9 @@ def corpus_scores(
     Papineni et al. 2002, Popović 2015, Snover et al. 2006; Post 2018. `bootstrap` adds intervals (Koehn 2004). TER of
     sentences of some hundred words takes seconds each.
     """
-    known: dict[Metric, Any] = {"bleu": bleu(tokenize), "chrf": CHRF(), "ter": TER()}
+    chinese = tokenize == "zh"
+    ter = TER(asian_support=chinese, normalized=chinese)
+    known: dict[Metric, Any] = {"bleu": bleu(tokenize), "chrf": CHRF(), "ter": ter}
     return {name: _corpus_score(known[name], hypotheses, references, bootstrap) for name in metrics}
 
 

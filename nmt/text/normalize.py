@@ -9,7 +9,9 @@ from typing import Literal
 Form = Literal["nfc", "nfkc", "none"]
 
 _META_SPACE = "\u2581"  # SentencePiece writes a space like this; in a text it would come back as a space
-_DROPPED = frozenset("\u200b\ufeff\u00ad")  # zero-width space, byte-order mark, soft hyphen: nothing to translate
+# Zero-width space, byte-order mark, soft hyphen, marks of direction and of where words join: nothing to translate.
+_DROPPED = frozenset("\u200b\ufeff\u00ad\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e")
+_DROPPED |= frozenset("\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069")
 _FORM_NAMES: dict[Form, Literal["NFC", "NFKC"]] = {"nfc": "NFC", "nfkc": "NFKC"}
 _HANGUL_VOWELS_AND_TAILS = (range(0x1161, 0x1176), range(0x11A8, 0x11C3))
 
@@ -32,7 +34,8 @@ class NormalizedText:
 def normalize(text: str, form: Form = "nfc") -> NormalizedText:
     """Compose characters (`form`), turn each run of white space into one space, strip, and drop what cannot be seen.
 
-    Control characters, zero-width spaces and soft hyphens go; lone surrogates, which no UTF-8 can hold, become U+FFFD.
+    Control characters, marks of direction, zero-width spaces and soft hyphens go; lone surrogates, which no UTF-8 can
+    hold, become U+FFFD.
     Idempotent: the normalized text normalizes to itself.
     """
     if _is_normal(text, form):

@@ -3,18 +3,33 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate, takewhile
+from itertools import accumulate, pairwise, takewhile
 
 import regex
 import sentencex
 
+from nmt.text.languages import base_language
 from nmt.text.normalize import visible_span
+from nmt.text.symbols import UNSPACED
 
 _LINES = re.compile(r"[^\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _SPACE = re.compile(r"\s")
 _LONGEST_SENTENCE = 400  # characters; the models are trained on sentences, and get lost in what is much longer
-_CLAUSE_END = re.compile(r".*[,;:–—،、，；：]\s", re.DOTALL)
-_WORD_END = re.compile(r".*\s", re.DOTALL)
+_CLAUSE_END = re.compile(r"[,;:–—،]\s|[、，；：]")
+_WITHOUT_SPACE = re.compile(rf"[{UNSPACED}\u3000-\u303f\uff00-\uffef]")  # letters and signs after which none is written
+
+# What the splitter takes for the end of a sentence, and is none: titles, and numbers that a full stop makes ordinals,
+# unless a word follows that mostly begins a sentence.
+_TITLES = {
+    "fr": re.compile(r"\b(?:M|MM|Mlle|Mgr|Dr|Pr|St|Ste|J)\.\s*$"),
+    "en": re.compile(r"\b(?:approx|ca)\.\s*$"),
+}
+_ORDINAL = re.compile(r"\w.*(?<![.!?:]\s)\b\d{1,2}\.\s*$")  # not at the beginning: that is the number of an item
+_WITH_ORDINALS = frozenset({"cs", "da", "de", "et", "fi", "hr", "hu", "is", "lv", "nb", "nn", "no", "pl", "sk", "sl"})
+_BEGINNINGS = re.compile(
+    r"(?:Aber|Am|Auch|Auf|Bei|Bis|Da|Danach|Dann|Das|Dem|Den|Der|Die|Dies\w*|Doch|Du|Ein\w*|Er|Es|Ich|Ihr|Im|In|Ja|Jetzt"
+    r"|Mit|Nach|Nein|Nun|Sie|So|Und|Von|Vor|War\w*|Was|Wenn|Wer|Wie|Wir|Wo|Zu\w?)\b"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +42,31 @@ class Sentence:
 
 
 def split(text: str, language: str) -> list[Sentence]:
-    """The sentences of a text, in order. Between them nothing can be seen; `join` puts it back."""
+    """The sentences of a text, in order. Between them there is no letter; `join` puts back what there is.
+
+    So what has none, such as a smiley, a rule or the number of an item, stays as it is: no network learns what to make
+    of it.
+    """
     sentences = []
     for line in _LINES.finditer(text):
         for span in _split_line(line.group(), language):
             start, end = visible_span(line.group(), *span)
-            if start < end:
-                own = line.group()[start:end]
+            own = line.group()[start:end]
+            if any(map(str.isalpha, own)):
                 sentences.append(Sentence(own, line.start() + start, line.start() + end))
     return sentences
 
 
 def join(text: str, sentences: list[Sentence], translations: list[str]) -> tuple[str, list[int]]:
-    """The text with each of its sentences replaced, and where in the result each translation starts."""
-    parts, starts, length, done = [], [], 0, 0
+    """The text with each of its sentences replaced, and where in the result each translation starts.
+
+    Where no space stands between two of a script that writes none, one does between translations into another script.
+    """
+    parts, starts, length, done = list[str](), list[int](), 0, 0
     for sentence, translation in zip(sentences, translations, strict=True):
         gap = text[done : sentence.start]
+        if starts and not gap and _WITHOUT_SPACE.match(text, done - 1):
+            gap = " " * (not _WITHOUT_SPACE.search(parts[-1][-1:] + translation[:1]))
         starts.append(length + len(gap))
         parts += [gap, translation]
         length += len(gap) + len(translation)
@@ -52,20 +76,40 @@ def join(text: str, sentences: list[Sentence], translations: list[str]) -> tuple
 
 def _split_line(line: str, language: str) -> Iterator[tuple[int, int]]:
     """Spans that together are the line: sentences, and the parts of overlong ones."""
-    start = 0
+    base = base_language(language)
     # Of white space it gets blanks, of which it knows where they end: it fails at some others, behind an initial.
-    for sentence in sentencex.segment(language, _SPACE.sub(" ", line)):
-        end = start + len(sentence)
+    segments = sentencex.segment(base, _SPACE.sub(" ", line))
+    start, ends = 0, list(accumulate(map(len, segments)))
+    for end, following in pairwise([*ends, len(line)]):
+        if end < following and _goes_on(line[start:end], line[end:following], base):
+            continue
         while end - start > _LONGEST_SENTENCE:
-            window = line[start : start + _LONGEST_SENTENCE]
-            found = _CLAUSE_END.match(window) or _WORD_END.match(window)
-            cut = start + (found.end() if found else _character_end(line[start:end]))
+            cut = start + _cut(line[start:end])
             yield start, cut
             start = cut
         yield start, end
         start = end
     if start < len(line):
         yield start, len(line)
+
+
+def _goes_on(text: str, following: str, base: str) -> bool:
+    """Whether a sentence is not yet over where the splitter says so."""
+    if base in _TITLES and _TITLES[base].search(text):
+        return True
+    return base in _WITH_ORDINALS and bool(_ORDINAL.search(text)) and not _BEGINNINGS.match(following)
+
+
+def _cut(text: str) -> int:
+    """Where the first part of an overlong sentence ends: near an even share of it behind a clause, else behind a word,
+    else behind a character."""
+    share = len(text) // -(-len(text) // _LONGEST_SENTENCE)
+    for pattern in (_CLAUSE_END, _SPACE):
+        ends = [found.end() for found in pattern.finditer(text, 0, _LONGEST_SENTENCE)]
+        nearest = min(ends, key=lambda end: abs(end - share), default=0)
+        if nearest > share // 2:
+            return nearest
+    return _character_end(text)
 
 
 def _character_end(text: str) -> int:

@@ -352,6 +352,32 @@ def test_a_folder_can_be_written_over(
     assert not any(weight.any() for weight in ModelFolder.load(folder).weights.values())
 
 
+@pytest.mark.parametrize("aside", [False, True])
+def test_a_folder_whose_place_is_taken_while_it_is_read_is_read_anew(
+    folder: Path, weights: Arrays, monkeypatch: pytest.MonkeyPatch, *, aside: bool
+) -> None:
+    """As by a run that writes its model again; between two renames, the old one stands aside."""
+    old, new = folder.with_name(f".{folder.name}.before"), Path(shutil.copytree(folder, folder.with_name("new")))
+    (new / "README.md").write_text("# New\n")
+    write_sums(new)
+    read, files = Path.read_bytes, []
+
+    def replacing(path: Path) -> bytes:
+        files.append(path)
+        if len(files) == 2:
+            folder.rename(old)
+            if not aside:
+                new.rename(folder)
+                shutil.rmtree(old)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", replacing)
+    found = ModelFolder.load(folder)
+
+    assert found.path == (old if aside else folder)
+    assert all(np.array_equal(weight, weights[name].astype(np.float16)) for name, weight in found.weights.items())
+
+
 def test_no_module_can_run_code_from_a_model_file() -> None:
     """Neither library nor service imports pickle or its kin, or calls `torch.load`, which unpickles."""
     files = [file for package in ("nmt", "service") for file in sorted(package_folder(package).rglob("*.py"))]

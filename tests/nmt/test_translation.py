@@ -26,6 +26,28 @@ def hypothesis(translator: Translator) -> TextHypothesis:
     return translator.translate(["Der Hund schläft. Und Tom?"], "en", "de", SEARCH)[0].hypotheses[0]
 
 
+@pytest.mark.parametrize("text", ["🙂", "12:30\n* * *", " -- "])
+def test_what_has_no_words_stays_as_it_is(translator: Translator, text: str) -> None:
+    """Alone, where nothing is aligned and nothing doubtful, and beside a sentence."""
+    alone, beside = translator.translate([text, f"Der Hund.\n{text}"], "en", "de", BEST)
+
+    assert alone.text == text
+    assert (alone.hypotheses[0].alignment().target, alone.hypotheses[0].tokens) == ([], [])
+    assert alone.hypotheses[0].warnings(0.9) == []
+    assert alone.hypotheses[0].quality.confidence == 1
+    assert all(own.text.endswith(f"\n{text}") and len(own.parts) == 1 for own in beside.hypotheses)
+    assert translator.score([(text, text), (f"Der Hund.\n{text}", "The dog.")], "en", "de")[0].length > 1
+
+
+def test_what_has_no_words_cannot_say_what_it_must(translator: Translator) -> None:
+    """Nor begin in a way; what it must not say, it does not say anyway."""
+    for field in ("prefix", "include"):
+        search = SearchConfig.model_validate({field: "dog" if field == "prefix" else ["dog"]})
+        with pytest.raises(InputError, match=f"{field} asks for words, but the text has none to translate"):
+            translator.translate(["🙂"], "en", "de", search)
+    assert translator.translate(["🙂"], "en", "de", SearchConfig(exclude=("dog",)))[0].text == "🙂"
+
+
 def test_a_word_is_as_sure_as_its_pieces_together(hypothesis: TextHypothesis) -> None:
     """The product of the probabilities of the pieces that have a character of it."""
     tokens, found = hypothesis.tokens, hypothesis.alignment().target

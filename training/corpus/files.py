@@ -10,6 +10,7 @@ import io
 import lzma
 import re
 import stat
+import sys
 import zipfile
 import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
@@ -19,10 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, cast
 
-from backports import zstd  # compression.zstd of Python 3.14
-
 from nmt.errors import DataError
 from training.corpus.records import Reason
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 LONGEST = 1_000_000
 """Bytes of a line, and characters of a record of markup, that are read; what is longer is no sentence."""

@@ -89,7 +89,8 @@ def test_each_tokenization_is_that_of_sacrebleu(tokenize: Tokenization) -> None:
     assert scores["bleu"].score == expected.score
     assert f"tok:{tokenize}" in scores["bleu"].signature
     assert corpus_bleu(texts, rows, tokenize) == scores["bleu"]
-    assert scores["ter"] == corpus_scores(texts, rows)["ter"]
+    assert (scores["ter"] == corpus_scores(texts, rows)["ter"]) == (tokenize != "zh")
+    assert f"asian:{'yes' if tokenize == 'zh' else 'no'}" in scores["ter"].signature
 
 
 def test_tokenized_text_is_scored_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:

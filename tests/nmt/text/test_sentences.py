@@ -48,12 +48,33 @@ def test_a_sentence_stands_where_it_says(text: str, language: str) -> None:
 
 
 @given(text=texts, language=LANGUAGES)
-def test_between_sentences_nothing_can_be_seen(text: str, language: str) -> None:
+def test_between_sentences_there_is_no_letter(text: str, language: str) -> None:
     """Everything that can be translated is in a sentence, and no sentence is empty once it is normalized."""
-    left, _ = join(text, sentences := split(text, language), [""] * len(sentences))
+    sentences = split(text, language)
+    bounds = [0, *(bound for own in sentences for bound in (own.start, own.end)), len(text)]
+    left = "".join(text[start:end] for start, end in zip(bounds[::2], bounds[1::2], strict=True))
 
-    assert normalize(left).text == ""
+    assert not any(character.isalpha() for character in left)
     assert all(normalize(sentence.text).text for sentence in sentences)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Danke! 🙂", ["Danke!"]),
+        ("Ich liebe dich. ❤️", ["Ich liebe dich."]),
+        ("Tom kam.\n* * *\n-----\nMaria ging.", ["Tom kam.", "Maria ging."]),
+        ("1. Öffne die Tür.\n2. Geh hinein.\n12:30", ["Öffne die Tür.", "Geh hinein."]),
+        ("Ein Hund schläft.\u200e", ["Ein Hund schläft."]),
+        ("***", []),
+    ],
+)
+def test_what_has_no_letter_is_no_sentence(text: str, wanted: list[str]) -> None:
+    """It stays as it is, where a network would write something of its own."""
+    sentences = split(text, "de")
+
+    assert [own.text for own in sentences] == wanted
+    assert join(text, sentences, wanted)[0] == text
 
 
 @given(text=texts, language=LANGUAGES)
@@ -89,6 +110,13 @@ def test_each_translation_stands_where_join_says(text: str, translations: st.Dat
         ("Das kostet z. B. 3.50 Euro.", "de"),
         ("Am 3. Oktober feiern wir.", "de"),
         ("Mr. Smith met Dr. Jones.", "en"),
+        ("It is approx. 5 km away.", "en"),
+        ("Je connais bien M. Martin et Mlle. Dubois.", "fr"),
+        ("La Dra. Ruiz vive en Madrid.", "es-MX"),
+        ("Ich komme am 24. Dezember nach Hause.", "de-AT"),
+        ("Heute ist Donnerstag, den 12. Mai, also ist morgen Freitag.", "de"),
+        ("Im 19. Jahrhundert wohnte er im 5. Stock.", "de"),
+        ("Der 1. FC Köln siegt.", "de"),
     ],
 )
 def test_abbreviations_do_not_end_a_sentence(text: str, language: str) -> None:
@@ -98,7 +126,12 @@ def test_abbreviations_do_not_end_a_sentence(text: str, language: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "language", "count"),
-    [("Er kam. Sie ging.", "de", 2), ("Why? Because! I see.", "en", 3), ("はい。いいえ。", "ja", 2)],
+    [
+        ("Er kam. Sie ging.", "de", 2),
+        ("Er kam am 5. Dann ging er.", "de", 2),
+        ("Why? Because! I see.", "en", 3),
+        ("はい。いいえ。", "ja", 2),
+    ],
 )
 def test_sentences_are_told_apart(text: str, language: str, count: int) -> None:
     """Full stops, question marks and exclamation marks end sentences, in scripts without spaces too."""
@@ -120,6 +153,21 @@ def test_an_overlong_clause_is_cut_between_words() -> None:
 
     assert len(parts) > 1
     assert {word for part in parts for word in part.text.split()} == {"wort"}
+
+
+def test_an_overlong_sentence_is_cut_evenly() -> None:
+    """No last word is left alone, nor a first one before a comma."""
+    for text in ("wort " * 80 + "ende.", "Ja, " + "wort " * 100):
+        first, second = (len(part.text) for part in split(text, "de"))
+        assert 0.8 < first / second < 1.25
+
+
+def test_an_overlong_sentence_without_spaces_is_cut_after_a_clause() -> None:
+    """Its comma has none behind it."""
+    parts = split("我们今天要讨论的问题，" * 60, "zh")
+
+    assert len(parts) == 2
+    assert all(part.text.endswith("，") for part in parts)
 
 
 def test_an_overlong_word_is_cut_between_characters() -> None:
@@ -147,6 +195,20 @@ def test_a_text_without_words_has_no_sentences(text: str) -> None:
 def test_a_language_that_the_splitter_does_not_know_is_split_all_the_same() -> None:
     """Rules that hold for most languages are better than none."""
     assert [s.text for s in split("Tlhab? HIja!", "tlh")] == ["Tlhab?", "HIja!"]
+
+
+@pytest.mark.parametrize(
+    ("translations", "joined"),
+    [
+        (["Hello.", "What is your name?"], "Hello. What is your name?"),
+        (["こんにちは。", "お名前は？"], "こんにちは。お名前は？"),
+    ],
+)
+def test_translations_get_the_space_that_their_script_writes(translations: list[str], joined: str) -> None:
+    """Between Chinese sentences there is none."""
+    text = "你好。你叫什么名字？"
+
+    assert join(text, split(text, "zh"), translations) == (joined, [0, joined.index(translations[1])])
 
 
 def test_joining_wants_a_translation_for_each_sentence() -> None:
