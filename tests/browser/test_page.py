@@ -438,12 +438,23 @@ def test_a_translation_whose_alignment_was_left_out_is_shown(page: Page) -> None
         body = reply.json()
         for hypothesis in body["translations"][0]["hypotheses"]:
             del hypothesis["alignment"]
-        route.fulfill(response=reply, json=body)
+        route.fulfill(response=reply, json={**body, "warnings": ["alignments and alternatives were left out"]})
 
     page.route("**/v1/translate", without_alignment)
     source_box(page).fill(GERMAN)
 
     expect(translation(page)).to_have_text(ANY_TEXT)
     expect(page.locator("#facts")).to_contain_text("too long to show which words came from which")
+    expect(page.locator("#insight")).to_be_hidden()
+    expect(page.locator("#problem")).to_be_empty()
+
+
+def test_a_text_without_words_is_shown_as_it_is(page: Page) -> None:
+    """It has no word to light either, but not because it is long."""
+    source_box(page).fill("🙂 * * *")
+
+    expect(translation(page)).to_have_text("🙂 * * *")
+    expect(page.locator("#facts")).to_contain_text("Confidence high, 1.00")
+    expect(page.locator("#facts")).not_to_contain_text("too long")
     expect(page.locator("#insight")).to_be_hidden()
     expect(page.locator("#problem")).to_be_empty()

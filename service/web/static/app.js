@@ -156,7 +156,7 @@ function renderFacts(isBest) {
     if (quality.coverage < 0.8) facts.unshift("parts may be missing");
     if (quality.repetition) facts.unshift("repeats itself");
   }
-  if ($("insight").hidden) facts.push("too long to show which words came from which");
+  if (answer.warnings) facts.push("too long to show which words came from which");
   $("facts").replaceChildren(...(isBest ? [confidenceBadge(quality.confidence)] : []), facts.join(" · "));
 }
 
