@@ -1,6 +1,8 @@
 """The console command `nmt`. Each package brings its sub-commands through the entry-point group `nmt.commands`."""
 
+import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
@@ -10,6 +12,7 @@ import typer
 from nmt.errors import NmtError
 
 _OURS = ("nmt", "training", "service")
+_SAME_PARAGRAPH = re.compile(r"(?<!\n)\n(?!\n)")  # an end of line that typer would keep, whatever the terminal's width
 _EXIT_INTERRUPTED = 130
 
 
@@ -30,7 +33,8 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     wanted = [name for name in arguments[:1] if name in installed] or sorted(installed)
     for name in wanted:
         try:
-            app.command(name)(installed[name].load())
+            command = installed[name].load()
+            app.command(name, help=_SAME_PARAGRAPH.sub(" ", inspect.getdoc(command) or ""))(command)
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] in _OURS:
                 raise  # a fault of the project, and none that installing more would mend

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import sys
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from io import TextIOWrapper
@@ -46,6 +48,11 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the search; see docs/search.md.")
 ]
 
+_LONE_BYTE = re.compile("[\udc80-\udcff]")  # what stands for a byte that is no UTF-8
+_NOT_UTF_8 = InputError(
+    "not UTF-8; if it is from Windows, convert it: iconv -f WINDOWS-1252 -t UTF-8 FILE > converted", "text"
+)
+
 
 def translate(
     target: TargetOption,
@@ -70,8 +77,8 @@ def translate(
     json, each line is an object with all there is. With --min-confidence, standard error says which lines have a
     sentence with less.
 
-    A line that a setting does not fit, such as a prefix longer than max_length, stays empty; standard error says why,
-    and the status is 2.
+    A line that is not UTF-8, or that a setting does not fit, such as a prefix longer than max_length, stays empty;
+    standard error says why, and the status is 2.
     """
     values = {
         "beam_size": beam_size,
@@ -89,6 +96,7 @@ def translate(
         done = iter(translator.attempt(wanted, target, source, search, engines))
         for number, line in enumerate(lines, start=first):
             outcome = None if is_blank(line) else next(done)
+            outcome = _NOT_UTF_8 if _LONE_BYTE.search(line) else outcome
             refused |= isinstance(outcome, InputError)
             _write(number, outcome, search, alignments, level, min_confidence)
             if outcome:
@@ -120,7 +128,7 @@ def score(
     With --json, also alignment, quality, the probability of each piece and what the model would have written instead.
     With --min-confidence, standard error says which lines have a sentence with less.
 
-    A line that is no pair stays empty, or has its error in the JSON; standard error says why, and the status is 2.
+    A line that is no pair, or not UTF-8, stays empty, or has its error in the JSON; standard error says why, and the status is 2.
     """
     translator = _load(model, precision, mixing)
     refused = False
@@ -211,21 +219,25 @@ def line_groups(descriptor: int) -> Iterator[tuple[int, list[str]]]:
     """The lines of a file or a pipe in groups, each with the number of its first line, counted from 0.
 
     A group has what there is without waiting, a line at least: who writes one and waits for the answer gets it. Text is
-    UTF-8, whatever the locale says; a broken byte costs a character, not the run.
+    UTF-8, whatever the locale says; a line that is not has a `_LONE_BYTE`. Raises `InputError` for UTF-16.
     """
     number, lines, begun, block = 0, list[bytes](), b"", b"\n"
     while block or lines:
         while block and (not lines or (len(lines) < _CHUNK and select([descriptor], [], [], 0)[0])):
             block = os.read(descriptor, _BLOCK)
+            if not (number or lines or begun) and block.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+                raise InputError("the input is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 FILE > converted", "text")
             *ended, begun = (begun + block).split(b"\n")
             lines += ended if block else [begun] * bool(begun)
         own, lines = lines[:_CHUNK], lines[_CHUNK:]
         if own:
-            yield number, [line.decode("utf-8", "replace").rstrip("\r\n") for line in own]
+            yield number, [line.decode("utf-8", "surrogateescape").rstrip("\r\n") for line in own]
         number += len(own)
 
 
 def _pair(line: str) -> tuple[str, str]:
+    if _LONE_BYTE.search(line):
+        raise _NOT_UTF_8
     text, tab, translation = line.partition("\t")
     if not tab or is_blank(text) or is_blank(translation):
         raise InputError(f"{line[:60]!r} is no pair; wanted: source, a tab, translation")

@@ -54,7 +54,7 @@ def _wanted(kind: str, given: Any) -> str:
     text = "{key=value}" if isinstance(given, dict) else f'"{given}"' if isinstance(given, str) else f"{given}"
     return {
         "tuple_type": f"wanted: a list, such as [{text}]",
-        "dict_type": 'wanted: a table, such as {Hund="dog"}',
+        "dict_type": 'wanted: a table, such as {"Tür"="door"}',
         "model_type": "wanted: a table, such as {key=value}",
         "string_type": f'wanted: a text in quotes, such as "{given}"',
     }.get(kind, "")
@@ -93,7 +93,8 @@ def read_toml(path: Path, what: str, changes: Sequence[str] = ()) -> dict[str, A
 
 
 def set_value(values: dict[str, Any], change: str) -> None:
-    """Set one key as `--set` has it, written `table.key=value`; what is no TOML value counts as a string."""
+    """Set one key as `--set` has it, written `table.key=value`; what is no TOML value counts as a string, unless it
+    begins as a table or a list."""
     key, equals, text = change.partition("=")
     if not equals:
         raise ConfigError(f"--set got {change!r}; it takes key=value, for example updates=1000")
@@ -104,7 +105,12 @@ def set_value(values: dict[str, Any], change: str) -> None:
             raise ConfigError(f"--set {change}: {table!r} is a value, not a table")
     try:
         values[name] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except tomllib.TOMLDecodeError as error:
+        if text.lstrip().startswith(("{", "[")):
+            raise ConfigError(
+                f"--set {key} is no table or list of TOML ({error}); write it on one line, with texts and keys in "
+                """quotes, such as {"Tür"="door", "the dog"="der Hund"} or ["a", "b"]"""
+            ) from error
         values[name] = text
 
 

@@ -61,12 +61,12 @@ class Translator:
         self._guidance = Guidance(tokenizer)
 
     @classmethod
-    def load(cls, *paths: Path, precision: PrecisionChoice = "fp32", mixing: Mixing = "log_linear") -> Self:
+    def load(cls, *paths: Path | str, precision: PrecisionChoice = "fp32", mixing: Mixing = "log_linear") -> Self:
         """From a model folder, or from several as an ensemble; without one, the model in the box.
 
         precision: what to decode in (`nmt.runtime.precision`); `auto` takes the fastest on this machine.
         """
-        return cls.from_folders([load_model(path) for path in paths or [BOX]], precision, mixing)
+        return cls.from_folders([load_model(Path(path)) for path in paths or [BOX]], precision, mixing)
 
     @classmethod
     def from_folders(

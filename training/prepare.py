@@ -189,11 +189,15 @@ def prepare(
     normalization: Annotated[Form, typer.Option(help="Unicode form of what the model sees.")] = "nfc",
     max_characters: Annotated[int, typer.Option(help="Drop pairs with a longer side.")] = 500,
     max_ratio: Annotated[float, typer.Option(help="Drop pairs with one side longer by this factor.")] = 3.0,
-    keep_identical: Annotated[bool, typer.Option("--keep-identical", help="Pairs that are the same twice.")] = False,
+    keep_identical: Annotated[
+        bool, typer.Option("--keep-identical", help="Keep pairs of which both sides are the same.")
+    ] = False,
     any_language: Annotated[
         bool, typer.Option("--any-language", help="Do not check which languages the sides are in.")
     ] = False,
-    keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Pairs that were seen before.")] = False,
+    keep_duplicates: Annotated[
+        bool, typer.Option("--keep-duplicates", help="Keep pairs that were seen before.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Decides which sentences are held out.")] = 1,
 ) -> None:
     """Clean parallel text, hold out dev and test sentences, learn a tokenizer: all that `nmt train` needs."""

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from nmt.errors import DataError
+from training.messages import messages
 from training.pictures import Curve, curves_svg
 from training.report.html import check_writable, write_report
 
@@ -72,7 +73,14 @@ def runs(
 ) -> None:
     """Compare runs: how far, how fast, how good, and in which settings they differ."""
     check_writable(html)
-    compared = [Run.read(folder) for folder in folders]
+    compared = []
+    for folder in folders:
+        try:
+            compared.append(Run.read(folder))
+        except DataError as error:
+            if folder == folders[-1] and not compared:
+                raise
+            messages().print(f"left out: {error}")
     rows = compare(compared)
     console = Console()
     if not console.is_terminal:

@@ -97,7 +97,7 @@ def test_a_value_of_another_kind_is_shown() -> None:
         ({"include": "garden"}, """include is 'garden': wanted: a list, such as ["garden"]"""),
         ({"attention": {"weight": 2}}, "attention is {'weight': 2}: wanted: a list, such as [{key=value}]"),
         ({"attention": ["Hund"]}, "attention.0 is 'Hund': wanted: a table, such as {key=value}"),
-        ({"glossary": "Hund"}, """glossary is 'Hund': wanted: a table, such as {Hund="dog"}"""),
+        ({"glossary": "Hund"}, """glossary is 'Hund': wanted: a table, such as {"Tür"="door"}"""),
         ({"prefix": 2024}, 'prefix is 2024: wanted: a text in quotes, such as "2024"'),
     ],
 )

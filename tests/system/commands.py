@@ -11,9 +11,11 @@ from typing import IO
 
 
 def nmt(*arguments: object, stdin: str = "", status: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run `nmt`; its exit status must be as said."""
+    """Run `nmt`; its exit status must be as said. Bytes that are no UTF-8 are surrogates, as Python has them."""
     command = [sys.executable, "-m", "nmt", *map(str, arguments)]
-    done = subprocess.run(command, input=stdin, capture_output=True, encoding="utf-8", timeout=300, check=False)
+    done = subprocess.run(
+        command, input=stdin, capture_output=True, encoding="utf-8", errors="surrogateescape", timeout=300, check=False
+    )
     assert done.returncode == status, done.stderr
     return done
 

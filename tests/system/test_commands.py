@@ -120,6 +120,23 @@ def test_a_file_is_read_in_full_groups(lines: list[str], last: str) -> None:
     assert [first for first, _ in groups] == list(range(0, len(wanted), 512))
 
 
+def test_a_line_that_is_not_utf_8_is_refused_and_costs_no_other(tiny_folder: Path) -> None:
+    """As those that Windows writes; what is UTF-16 is refused as a whole."""
+    lines = {"translate": ("Der Hund.", "Die Tür."), "score": ("Der Hund.\tthe dog", "Die Tür.\tthe door")}
+    for command, (good, bad) in lines.items():
+        arguments = (command, "--source", "de", "--target", "en", "--model", tiny_folder)
+        in_windows = bad.encode("cp1252").decode("utf-8", "surrogateescape")
+        done = nmt(*arguments, stdin=f"{good}\n{in_windows}\n{good}\n", status=2)
+        first, second, third, _ = done.stdout.split("\n")
+
+        assert first == third != ""
+        assert second == ""
+        assert "line 2: not UTF-8; if it is from Windows, convert it: iconv -f WINDOWS-1252" in done.stderr
+
+        utf_16 = good.encode("utf-16").decode("utf-8", "surrogateescape")
+        assert "error: the input is UTF-16; convert it: iconv" in nmt(*arguments, stdin=utf_16, status=2).stderr
+
+
 def test_standard_error_says_which_precision_was_chosen(tiny_folder: Path) -> None:
     """Where it was left to the command."""
     auto, named = (
@@ -252,6 +269,11 @@ def test_json_warns_of_little_confidence(tiny_folder: Path, command: tuple[objec
         (("translate", "--target", "xx"), "a\n", "error: no translation into 'xx'"),
         (("translate", "--target", "en", "--beam-size", "99"), "", "error: options: beam_size is 99"),
         (("translate", "--target", "en", "--model", "nowhere"), "", "error: nowhere is not there; a model is a folder"),
+        (
+            ("translate", "--target", "en", "--set", "glossary={Tür='door'}"),
+            "",
+            "error: --set glossary is no table or list of TOML (Expected ",
+        ),
         (
             ("evaluate", "nowhere.tsv", "--source", "de", "--target", "en"),
             "",

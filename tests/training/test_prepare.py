@@ -14,7 +14,7 @@ import training.prepare
 from nmt.errors import ConfigError, DataError, SaveError
 from nmt.text.tokenizer import Tokenizer
 from training.config import TrainingConfig
-from training.corpus.config import PrepareConfig, read_corpora
+from training.corpus.config import CorpusConfig, PrepareConfig, read_corpora
 from training.corpus.prepared import PreparedCorpus, weighted
 from training.corpus.records import TextPair
 from training.corpus.splitting import Sentences, fold
@@ -227,6 +227,27 @@ def test_other_columns(prepared: Callable[..., PreparedCorpus], tmp_path: Path, 
         match=rf"100 of 190 records of .*x\.tsv hold no two .*x\.tsv:91{detail}  .* first column is read as en",
     ):
         prepared(files=[f"{tmp_path}/x.tsv"])
+
+
+def test_languages_the_wrong_way_round(prepared: Callable[..., PreparedCorpus], tmp_path: Path) -> None:
+    """What little would be left is not what anybody wants to train on."""
+    rows = [
+        f"Das ist Satz Nummer {i} über ein altes Haus im Dorf.\tThis is sentence {i} about a house." for i in range(99)
+    ]
+    (tmp_path / "x.tsv").write_text("\n".join(rows), encoding="utf-8")
+
+    with pytest.raises(
+        DataError,
+        match=r"99 of 99 pairs of .*x\.tsv have their sides swapped, such as .*x\.tsv:1 .*; exchange source, wh",
+    ):
+        prepared(files=[f"{tmp_path}/x.tsv"])
+
+
+def test_codes_of_languages_are_written_alike() -> None:
+    """Whatever their case, so that a model can be asked for what others call it."""
+    values = {"files": ["x.tsv"], "source": "EN", "target": "PT-br"}
+
+    assert CorpusConfig.model_validate(values).forward == ("en", "pt-BR")
 
 
 def test_units_that_cannot_be_read(prepared: Callable[..., PreparedCorpus], tmp_path: Path) -> None:

@@ -357,6 +357,18 @@ def test_a_folder_that_is_no_run_is_explained(tmp_path: Path) -> None:
         Run.read(tmp_path)
 
 
+def test_folders_that_are_no_runs_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As one of a run that was refused before it began; unless there is no other."""
+    (tmp_path / "b").mkdir()
+    runs([a_run(tmp_path / "a", 1), tmp_path / "b"])
+    said = capsys.readouterr()
+    assert f"left out: {tmp_path / 'b'} is no folder of a run" in said.err
+    assert "dev loss, best" in said.out
+
+    with pytest.raises(DataError, match="is no folder of a run"):
+        runs([tmp_path / "b", tmp_path / "b"])
+
+
 def test_a_real_run_can_be_read(tmp_path: Path) -> None:
     """One that was never validated for its translations has no scores, and that is no error."""
     small_run(tmp_path).run()

@@ -20,7 +20,8 @@ _MOST_CUT = 1000  # sentences, where nobody says how many
 def _code(language: str) -> str:
     if not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", language):
         raise ValueError(f"{language!r} is no language code; write en, de, pt-BR")
-    return language
+    base, *rest = language.split("-")
+    return "-".join([base.lower(), *(part.upper() if len(part) == 2 else part for part in rest)])
 
 
 def _several(files: Any) -> Any:

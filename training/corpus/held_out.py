@@ -74,5 +74,5 @@ def _check_single(lines: Sequence[Line], location: Location, backward: Direction
         name = "-".join(backward)
         raise DataError(
             f"{location} has several references in line {several.line:,}, so it cannot be reversed for {name}; "
-            f"add {name}=FILE, or prepare one direction only"
+            f"name it {'-'.join(backward[::-1])}={location} and add {name}=FILE, or prepare one direction only"
         )

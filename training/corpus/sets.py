@@ -106,7 +106,14 @@ def _clean(config: PrepareConfig, corpus: CorpusConfig, sets: Sets, held_out: Se
 
 
 def _check_read(corpus: CorpusConfig, locations: Sequence[Location], report: CleaningReport) -> None:
-    """Refuse a corpus of which hardly anything was read: numbers of rows in the place of sentences, for example."""
+    """Refuse a corpus of which hardly anything was read: numbers of rows in the place of sentences, for example, or
+    the languages the wrong way round."""
+    swapped = report.dropped.get(Reason.SWAPPED)
+    if swapped and 2 * swapped.count > report.total:
+        raise DataError(
+            f"{swapped.count:,} of {report.total:,} pairs of {', '.join(corpus.files)} have their sides swapped, such "
+            f"as {swapped.examples[0].shown()}; exchange source, which is {corpus.source}, and target, {corpus.target}"
+        )
     lost = [report.dropped[reason] for reason in (Reason.MALFORMED, Reason.WORDLESS) if reason in report.dropped]
     count = sum(dropped.count for dropped in lost)
     if 2 * count <= report.total:

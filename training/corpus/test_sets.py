@@ -15,6 +15,8 @@ def read_test_set(paths: Sequence[Path]) -> TestSet:
     columns = [read_lines(path, "the test set") for path in paths]
     if len(paths) == 1:
         rows = [line.split("\t") for line in columns[0]]
+    elif any("\t" in line for line in columns[0]):
+        raise DataError(f"{paths[0]} has tabs, so it is a whole test set; evaluate it alone, without {paths[1]}")
     elif len({len(column) for column in columns}) == 1:
         rows = [list(row) for row in zip(*columns, strict=True)]
     else:
