@@ -128,7 +128,8 @@ def score(
     With --json, also alignment, quality, the probability of each piece and what the model would have written instead.
     With --min-confidence, standard error says which lines have a sentence with less.
 
-    A line that is no pair, or not UTF-8, stays empty, or has its error in the JSON; standard error says why, and the status is 2.
+    A line that is no pair, or not UTF-8, stays empty, or has its error in the JSON; standard error says why, and the
+    status is 2.
     """
     translator = _load(model, precision, mixing)
     refused = False
