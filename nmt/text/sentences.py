@@ -21,10 +21,11 @@ _WITHOUT_SPACE = re.compile(rf"[{UNSPACED}\u3000-\u303f\uff00-\uffef]")  # lette
 # What the splitter takes for the end of a sentence, and is none: titles, and numbers that a full stop makes ordinals,
 # unless a word follows that mostly begins a sentence.
 _TITLES = {
-    "fr": re.compile(r"\b(?:M|MM|Mlle|Mgr|Dr|Pr|St|Ste|J)\.\s*$"),
-    "en": re.compile(r"\b(?:approx|ca)\.\s*$"),
+    "fr": re.compile(r"\b(?:M|MM|Mlle|Mgr|Dr|Pr|St|Ste|J)\.$"),
+    "en": re.compile(r"\b(?:approx|ca)\.$"),
 }
-_ORDINAL = re.compile(r"\w.*(?<![.!?:]\s)\b\d{1,2}\.\s*$")  # not at the beginning: that is the number of an item
+_ORDINAL = re.compile(r"(?<![.!?:]\s)\b\d{1,2}\.$")
+_LONGEST_END = 12  # characters that decide, so that no long line is searched again and again
 _WITH_ORDINALS = frozenset({"cs", "da", "de", "et", "fi", "hr", "hu", "is", "lv", "nb", "nn", "no", "pl", "sk", "sl"})
 _BEGINNINGS = re.compile(
     r"(?:Aber|Am|Auch|Auf|Bei|Bis|Da|Danach|Dann|Das|Dem|Den|Der|Die|Dies\w*|Doch|Du|Ein\w*|Er|Es|Ich|Ihr|Im|In|Ja|Jetzt"
@@ -95,9 +96,15 @@ def _split_line(line: str, language: str) -> Iterator[tuple[int, int]]:
 
 def _goes_on(text: str, following: str, base: str) -> bool:
     """Whether a sentence is not yet over where the splitter says so."""
-    if base in _TITLES and _TITLES[base].search(text):
+    text = text.rstrip()
+    end = text[-_LONGEST_END:]
+    if base in _TITLES and _TITLES[base].search(end):
         return True
-    return base in _WITH_ORDINALS and bool(_ORDINAL.search(text)) and not _BEGINNINGS.match(following)
+    number = _ORDINAL.search(end) if base in _WITH_ORDINALS else None
+    if number is None or _BEGINNINGS.match(following):
+        return False
+    before = len(text) - len(number.group())
+    return any(map(str.isalnum, text[:before]))  # else it is that of an item
 
 
 def _cut(text: str) -> int:
