@@ -55,7 +55,11 @@ def test_only_unusable_lines_go(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "directions", "message"),
     [
-        (["{}/several.tsv"], [EN_DE, DE_EN], r"several references in line 1, so .* reversed for de-en; add de-en=FILE"),
+        (
+            ["{}/several.tsv"],
+            [EN_DE, DE_EN],
+            r"several references in line 1, so .* reversed for de-en; name it en-de=.* and add de-en=FILE",
+        ),
         (["de-en={}/reverse.tsv"], [EN_DE, DE_EN], r"no pair for the direction en-de; add en-de=FILE"),
         (["de-en={}/reverse.tsv"], [EN_DE], r"is for the direction de-en, but what is prepared is en-de"),
         (["{}/none.tsv"], [EN_DE], r"none\.tsv is not there"),
