@@ -17,7 +17,7 @@ import typer
 from nmt.alignment import Level
 from nmt.config import SearchConfig, set_value
 from nmt.directions import AUTO
-from nmt.errors import InputError
+from nmt.errors import InputError, how_to_convert
 from nmt.runtime.ensemble import Mixing
 from nmt.runtime.precision import PrecisionChoice
 from nmt.runtime.threads import an_engine_a_core
@@ -49,9 +49,6 @@ SetOption = Annotated[
 ]
 
 _LONE_BYTE = re.compile("[\udc80-\udcff]")  # what stands for a byte that is no UTF-8
-_NOT_UTF_8 = InputError(
-    "not UTF-8; if it is from Windows, convert it: iconv -f WINDOWS-1252 -t UTF-8 FILE > converted", "text"
-)
 
 
 def translate(
@@ -96,7 +93,7 @@ def translate(
         done = iter(translator.attempt(wanted, target, source, search, engines))
         for number, line in enumerate(lines, start=first):
             outcome = None if is_blank(line) else next(done)
-            outcome = _NOT_UTF_8 if _LONE_BYTE.search(line) else outcome
+            outcome = _not_utf_8() if _LONE_BYTE.search(line) else outcome
             refused |= isinstance(outcome, InputError)
             _write(number, outcome, search, alignments, level, min_confidence)
             if outcome:
@@ -236,9 +233,13 @@ def line_groups(descriptor: int) -> Iterator[tuple[int, list[str]]]:
         number += len(own)
 
 
+def _not_utf_8() -> InputError:
+    return InputError(f"not UTF-8; {how_to_convert('FILE')}", "text")
+
+
 def _pair(line: str) -> tuple[str, str]:
     if _LONE_BYTE.search(line):
-        raise _NOT_UTF_8
+        raise _not_utf_8()
     text, tab, translation = line.partition("\t")
     if not tab or is_blank(text) or is_blank(translation):
         raise InputError(f"{line[:60]!r} is no pair; wanted: source, a tab, translation")

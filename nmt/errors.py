@@ -107,3 +107,8 @@ class DeadlineExceeded(EngineError):
 
 class EngineStopped(EngineError):
     """The engine is not running: stopped, or failed."""
+
+
+def how_to_convert(file: object) -> str:
+    """What to do with a text that is not UTF-8; the code page of Western Windows is what it mostly is in."""
+    return f"if it is from Windows, convert it: iconv -f WINDOWS-1252 -t UTF-8 {file} > converted"

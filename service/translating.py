@@ -41,9 +41,12 @@ async def translate_texts(
     """
     size = sum(map(len, texts)) * search.n_best
     here = quick and size <= _SHORT and source != AUTO and not search.guided
-    plans = await _done(
-        model, lambda: _plan_all(model, texts, source, target, search, settings, deadline), deadline, here=here
-    )
+
+    def plan(text: str) -> Job:
+        check_length(text, settings)
+        return model.translator.plan(text, source, target, search)
+
+    plans = await _done(model, lambda: _plan_all(plan, texts, deadline), deadline, here=here)
     jobs = [plan for plan in plans if isinstance(plan, Job)]
     sources = [pieces.ids for job in jobs for pieces in job.sources]
     guides = [guide for job in jobs for guide in job.guides]
@@ -67,21 +70,8 @@ async def _done(model: ServedModel, work: Callable[[], Result], deadline: float,
     return work() if here else await model.decoder.plan(work, deadline)
 
 
-def _plan_all(
-    model: ServedModel,
-    texts: Sequence[str],
-    source: str,
-    target: str,
-    search: SearchConfig,
-    settings: Settings,
-    deadline: float,
-) -> list[Job | InputError]:
+def _plan_all(plan: Callable[[str], Job], texts: Sequence[str], deadline: float) -> list[Job | InputError]:
     """Raises `TimeoutError` at the deadline: nobody waits for it any more."""
-
-    def plan(text: str) -> Job:
-        check_length(text, settings)
-        return model.translator.plan(text, source, target, search)
-
     plans, automata = [], set[Automaton]()
     for text in texts:
         if time.perf_counter() > deadline:

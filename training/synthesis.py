@@ -12,13 +12,13 @@ from rich.console import Console
 
 from nmt.commands import MixingOption, ModelOption, PrecisionOption, SetOption, read_search
 from nmt.config import SearchConfig
-from nmt.errors import ConfigError, DataError, UnknownLanguage
+from nmt.errors import ConfigError, DataError, UnknownLanguage, how_to_convert
 from nmt.runtime.ensemble import Mixing
 from nmt.runtime.precision import PrecisionChoice
 from nmt.runtime.threads import an_engine_a_core
 from nmt.text.normalize import is_blank
 from nmt.translator import BOX, Translator, load_model
-from training.corpus.files import TextFile, how_to_convert, lines
+from training.corpus.files import TextFile, lines
 from training.corpus.prepared import PreparedCorpus
 from training.corpus.records import Direction, Reason, TextPair
 from training.disk import key_of, replacing, reserve, writes_explained

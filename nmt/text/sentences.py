@@ -19,7 +19,7 @@ _CLAUSE_END = re.compile(r"[,;:–—،]\s|[、，；：]")
 _WITHOUT_SPACE = re.compile(rf"[{UNSPACED}\u3000-\u303f\uff00-\uffef]")  # letters and signs after which none is written
 
 # What the splitter takes for the end of a sentence, and is none: titles, and numbers that a full stop makes ordinals,
-# unless a word follows that mostly begins a sentence.
+# unless a word follows that mostly begins a sentence, of which we know German ones.
 _TITLES = {
     "fr": re.compile(r"\b(?:M|MM|Mlle|Mgr|Dr|Pr|St|Ste|J)\.$"),
     "en": re.compile(r"\b(?:approx|ca)\.$"),

@@ -309,13 +309,26 @@ def test_a_run_in_which_all_was_forgotten_says_so(recipe: Callable[..., Training
     assert run_training(recipe(rate=0.5, largest_loss=200), "tuned", tmp_path / "run").model == outcome.model
 
 
+def whole_guard_finds(monkeypatch: pytest.MonkeyPatch, *losses: float) -> list[float]:
+    """A guard that in validations finds nothing lost, and on all of its sentences these losses, the last one again and
+    again. Returns those that it will have found."""
+    whole, seen = 1_000_000, list[float]()
+
+    def lost(self: Guard, _: Seq2Seq) -> dict[str, float]:
+        if self._validation.sentences != whole:
+            return {"de-en": 0.0}
+        seen.append(losses[min(len(seen), len(losses) - 1)])
+        return {"de-en": seen[-1]}
+
+    monkeypatch.setattr(Guard, "lost", lost)
+    return seen
+
+
 def test_the_whole_guard_has_the_last_word(
     recipe: Callable[..., TrainingConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What passed on the sentences of the validations may still fail on all of them."""
-    whole = 1_000_000
-    monkeypatch.setattr(Guard, "lost", lambda self, _: {"de-en": 7.0 if self._validation.sentences == whole else 0.0})
-
+    whole_guard_finds(monkeypatch, 7.0)
     with pytest.raises(Forgotten, match=r"fine_tune.largest_loss, the least in update \d \(7.0 on de-en\)"):
         run_training(recipe(), "tuned", tmp_path / "run")
 
@@ -324,15 +337,7 @@ def test_another_checkpoint_takes_the_place_of_the_best_that_forgot(
     recipe: Callable[..., TrainingConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the best and the mean fail on the whole guard, and one that was kept passes."""
-    whole, seen = 1_000_000, []
-
-    def lost(self: Guard, _: Seq2Seq) -> dict[str, float]:
-        if self._validation.sentences != whole:
-            return {"de-en": 0.0}
-        seen.append(7.0 if len(seen) < 2 else 0.5)
-        return {"de-en": seen[-1]}
-
-    monkeypatch.setattr(Guard, "lost", lost)
+    seen = whole_guard_finds(monkeypatch, 7.0, 7.0, 0.5)
     outcome = run_training(recipe(), "tuned", tmp_path / "run")
     origins = list(json.loads((tmp_path / "run/scores.json").read_text()))
 
@@ -347,15 +352,7 @@ def test_a_mean_of_checkpoints_that_forgot_is_not_shipped(
     recipe: Callable[..., TrainingConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However good it is on the dev set: here it is the better, and fails on the whole guard."""
-    whole, seen = 1_000_000, []
-
-    def lost(self: Guard, _: Seq2Seq) -> dict[str, float]:
-        if self._validation.sentences != whole:
-            return {"de-en": 0.0}
-        seen.append(7.0 if seen else 0.0)
-        return {"de-en": seen[-1]}
-
-    monkeypatch.setattr(Guard, "lost", lost)
+    seen = whole_guard_finds(monkeypatch, 0.0, 7.0)
     monkeypatch.setattr(ValidationResult, "metric", lambda self, _: self.lost["de-en"])
     run_training(recipe(), "tuned", tmp_path / "run")
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, cast
 
-from nmt.errors import DataError
+from nmt.errors import DataError, how_to_convert
 from training.corpus.records import Reason
 
 if sys.version_info >= (3, 14):
@@ -61,11 +61,6 @@ def read_lines(path: Path, what: str) -> list[str]:
     except UnicodeDecodeError as error:
         raise DataError(f"{what} {path} is not UTF-8: {error}; {how_to_convert(path)}") from error
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
-
-
-def how_to_convert(file: object) -> str:
-    """What to do with a text that is not UTF-8; the code page of Western Windows is what it mostly is in."""
-    return f"if it is from Windows, convert it: iconv -f WINDOWS-1252 -t UTF-8 {file} > converted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
-from nmt.errors import DataError
+from nmt.errors import DataError, how_to_convert
 from nmt.text.languages import base_language, name
-from training.corpus.files import TextFile, TextLine, how_to_convert, lines, members
+from training.corpus.files import TextFile, TextLine, lines, members
 from training.corpus.po import read_po
 from training.corpus.records import Direction, Line, NoPair, Pair, Reason, Rejected, is_in
 from training.corpus.tmx import read_tmx
