@@ -42,7 +42,7 @@ class FineTune(Config):
         False, description="the data may be cut into other pieces, of other languages; see training.transfer"
     )
     guard: dict[str, Path] = Field(
-        default_factory=dict, description="test sets (TSV) by direction, such as en-de, that it must still translate"
+        default_factory=dict, description="test sets by direction, such as en-de, that it must still translate"
     )
     largest_loss: float = Field(1.0, ge=0, description="BLEU that may be lost on each of them")
 

@@ -28,7 +28,9 @@ _CHUNK = 1000
 
 def evaluate(
     context: typer.Context,
-    test: Annotated[list[Path], typer.Argument(help="TEST.tsv, or SOURCE REFERENCE [REFERENCE ...] line by line.")],
+    test: Annotated[
+        list[Path], typer.Argument(help="Parallel text, such as x.tsv or x.tmx, or SOURCE REFERENCE ... line by line.")
+    ],
     source: Annotated[str, typer.Option(help="Language of the sources.")],
     target: Annotated[str, typer.Option(help="Language of the references.")],
     model: ModelOption = None,
@@ -54,7 +56,7 @@ def evaluate(
     """
     check_writable(report)
     _check_url(context, url)
-    rows = read_test_set(test)
+    rows = read_test_set(test, (source, target))
     pairs = [(text, own[0]) for text, own in rows]
     gold = _read_gold(gold_alignments, pairs, url)
     search = read_search({"beam_size": beam_size, "length_penalty": length_penalty}, set_)

@@ -15,6 +15,7 @@ from nmt.text.tokenizer import Tokenizer
 from nmt.translator import Translator
 from training.config import FineTune, TrainingConfig, Validation
 from training.corpus.prepared import PreparedCorpus
+from training.corpus.records import Direction
 from training.corpus.splitting import fold
 from training.corpus.test_sets import read_test_set
 from training.device import engines_beside_training
@@ -48,12 +49,15 @@ def initial_model(config: TrainingConfig, tokenizer: Tokenizer, folder: ModelFol
     return model
 
 
-def trained_guard(config: TrainingConfig, corpus: PreparedCorpus) -> list[str]:
+def trained_guard(config: TrainingConfig, corpus: PreparedCorpus, folder: ModelFolder | None) -> list[str]:
     """What to say of guard sentences that are trained on: what they measure is not what others would lose."""
     guard = config.fine_tune.guard if config.fine_tune else {}
+    known = _named(folder) if folder else {}
     # A direction begins with its source; sentences are the same here if `nmt prepare` takes them for the same.
     sources = {
-        name: [(base_language(name), fold(text)) for text, _ in read_test_set([path])] for name, path in guard.items()
+        name: [(base_language(name), fold(text)) for text, _ in read_test_set([guard[name]], direction)]
+        for name, direction in known.items()
+        if name in guard
     }
     wanted, trained = {source for own in sources.values() for source in own}, set[tuple[str, str]]()
     for part in {part.path: part for part in corpus.training_sets}.values() if wanted else ():
@@ -63,10 +67,14 @@ def trained_guard(config: TrainingConfig, corpus: PreparedCorpus) -> list[str]:
     counts = {name: sum(source in trained for source in own) for name, own in sources.items()}
     return [
         f"{count:,} of {len(sources[name]):,} guard sentences of {name} stand in {corpus.folder}, to be trained on; "
-        f"prepare it with --test {name}={guard[name]}"
+        f"prepare it with --keep-out {name}={guard[name]}"
         for name, count in counts.items()
         if count
     ]
+
+
+def _named(folder: ModelFolder) -> dict[str, Direction]:
+    return {"-".join(direction): direction for direction in folder.description.directions}
 
 
 class Guard:
@@ -77,7 +85,7 @@ class Guard:
 
     def __init__(self, config: FineTune, original: ModelFolder, tokenizer: Tokenizer, validation: Validation) -> None:
         self._original, self._validation, self._tokenizer = original, validation, tokenizer
-        known = {"-".join(direction): direction for direction in self._original.description.directions}
+        known = _named(original)
         if unknown := sorted(config.guard.keys() - known.keys()):
             raise ConfigError(
                 f"fine_tune.guard names {unknown[0]!r}; the directions of {config.model} are {', '.join(known)}"
@@ -89,7 +97,7 @@ class Guard:
                     f"{', '.join(tokenizer.languages)}. Leave that guard out, or prepare data with a corpus that is "
                     f"translated into {target} as well"
                 )
-        sets = {name: read_test_set([path]) for name, path in config.guard.items()}
+        sets = {name: read_test_set([path], known[name]) for name, path in config.guard.items()}
         self._sets = {known[name]: spread(rows, validation.sentences) for name, rows in sets.items()}
         self._before: dict[str, float] | None = None
 

@@ -176,6 +176,9 @@ def prepare(
     test_size: Annotated[int | None, typer.Option(help="As --dev-size, for the test, without --test.")] = None,
     dev: Annotated[HeldOutFiles, typer.Option(metavar="FILE", help="Your own, or en-de=FILE; repeatable.")] = None,
     test: Annotated[HeldOutFiles, typer.Option(metavar="FILE", help="Your own, as --dev.")] = None,
+    keep_out: Annotated[
+        HeldOutFiles, typer.Option(metavar="FILE", help="Whose sentences not to train on, as --dev.")
+    ] = None,
     tokenizer: Annotated[
         Path | None, typer.Option(metavar="MODEL", help="A model folder whose pieces to take, to fine-tune it.")
     ] = None,
@@ -217,6 +220,7 @@ def prepare(
             "test_size": test_size,
             "dev": dev or (),
             "test": test or (),
+            "keep_out": keep_out or (),
         }
         pieces: dict[str, Any] = {
             "algorithm": algorithm,

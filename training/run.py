@@ -91,7 +91,7 @@ def _reserved(folder: Path) -> AbstractContextManager[None]:
 
 def _notes(config: TrainingConfig, data: RunData) -> list[str]:
     """What one should know of the data before the run."""
-    left_out, notes = data.batches.left_out, trained_guard(config, data.corpus)
+    left_out, notes = data.batches.left_out, trained_guard(config, data.corpus, data.base)
     if left_out:
         notes.append(
             f"{left_out:,} of {left_out + len(data.batches):,} pairs have more than {config.max_pieces} pieces on a "

@@ -129,7 +129,8 @@ class Teacher:
             wanted, *known = map("-".join, (self.direction, *translator.directions))
             raise UnknownLanguage(f"no translation {wanted}; this model has {', '.join(known)}", "source")
         teachers = [folder.sha256 for folder in folders]
-        key = key_of(origins, teachers, self.mixing, self.direction, self.search, pair("\0", "\0"))
+        made_by = teachers, self.mixing, translator.precision
+        key = key_of(origins, made_by, self.direction, self.search, pair("\0", "\0"))
         partial = output.with_name(f".{output.name}.{key}.partial")
         with writes_explained(output.parent, goes_on=True), Console(stderr=True).status("") as status:
             output.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from nmt.text.symbols import UNSPACED
 
 _LINES = re.compile(r"[^\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _SPACE = re.compile(r"\s")
+_ADDRESS = re.compile(r"\b(?:https?://|www\.)\S+|[\w.+-]+@[\w.-]+\.\w+")
 _LONGEST_SENTENCE = 400  # characters; the models are trained on sentences, and get lost in what is much longer
 _CLAUSE_END = re.compile(r"[,;:–—،]\s|[、，；：]")
 _WITHOUT_SPACE = re.compile(rf"[{UNSPACED}\u3000-\u303f\uff00-\uffef]")  # letters and signs after which none is written
@@ -43,17 +44,17 @@ class Sentence:
 
 
 def split(text: str, language: str) -> list[Sentence]:
-    """The sentences of a text, in order. Between them there is no letter; `join` puts back what there is.
+    """The sentences of a text, in order. Between them there is no word; `join` puts back what there is.
 
-    So what has none, such as a smiley, a rule or the number of an item, stays as it is: no network learns what to make
-    of it.
+    So what has none, such as a smiley, a rule, the number of an item or an address of the web, stays as it is: no
+    network learns what to make of it.
     """
     sentences = []
     for line in _LINES.finditer(text):
         for span in _split_line(line.group(), language):
             start, end = visible_span(line.group(), *span)
             own = line.group()[start:end]
-            if any(map(str.isalpha, own)):
+            if any(map(str.isalpha, _ADDRESS.sub("", own))):
                 sentences.append(Sentence(own, line.start() + start, line.start() + end))
     return sentences
 

@@ -33,7 +33,8 @@ def main() -> None:
     parser.add_argument("--model", type=Path, action="append", default=[])
     parser.add_argument("--sentences", type=int, default=400)
     arguments = parser.parse_args()
-    translator, rows = Translator.load(*arguments.model), read_test_set([arguments.testset])[: arguments.sentences]
+    translator = Translator.load(*arguments.model)
+    rows = read_test_set([arguments.testset], (arguments.source, arguments.target))[: arguments.sentences]
     translations = translator.translate([text for text, _ in rows], arguments.target, arguments.source)
     report_confidence(rows, [translation.hypotheses[0] for translation in translations])
     report_words(rows, lambda pairs: translator.score(pairs, arguments.target, arguments.source))

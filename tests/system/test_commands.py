@@ -277,7 +277,7 @@ def test_json_warns_of_little_confidence(tiny_folder: Path, command: tuple[objec
         (
             ("evaluate", "nowhere.tsv", "--source", "de", "--target", "en"),
             "",
-            "the test set nowhere.tsv cannot be read",
+            "nowhere.tsv is not there; check the path",
         ),
         (
             ("evaluate", "x.tsv", "--source", "de", "--target", "en", "--report", "nowhere/x.html"),

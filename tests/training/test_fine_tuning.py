@@ -202,9 +202,11 @@ def test_guard_sentences_that_are_trained_on_are_counted_aloud(
     (tmp_path / "leaky.tsv").write_text(rows, encoding="utf-8")
     run_training(recipe(guard={"de-en": str(tmp_path / "leaky.tsv")}, largest_loss=200), "tuned", tmp_path / "run")
 
-    said = f"2 of 4 guard sentences of de-en stand in {corpus.folder}, to be trained on; prepare it with --test de-en="
+    said = (
+        f"2 of 4 guard sentences of de-en stand in {corpus.folder}, to be trained on; prepare it with --keep-out de-en="
+    )
     assert said in capfd.readouterr().err
-    assert trained_guard(recipe(), corpus) == []
+    assert trained_guard(recipe(), corpus, None) == []
 
 
 def test_the_model_in_the_box_has_a_short_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

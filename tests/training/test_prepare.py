@@ -118,6 +118,23 @@ def test_own_dev_and_split_test(prepared: Callable[..., PreparedCorpus], tmp_pat
     assert made.training_sets[0].size == 179
 
 
+def test_what_is_kept_out_is_neither_trained_on_nor_split_off(
+    prepared: Callable[..., PreparedCorpus], tmp_path: Path
+) -> None:
+    """Sentences that an older model is judged by, on either side; the new one has dev and test sets of its own."""
+    (tmp_path / "old.tsv").write_text("THIS is sentence 3\tAnders.\tOder so.\n")
+    (tmp_path / "back.tsv").write_text("Das ist Satz 9\tOther.\n")
+
+    made = prepared(keep_out=[f"en-de={tmp_path}/old.tsv", f"de-en={tmp_path}/back.tsv"])
+
+    held_out = [*made.dev(EN_DE), *made.test(EN_DE)]
+    pairs = [*train_pairs(made), *((source, references[0]) for source, references in held_out)]
+    assert {f"This is sentence {i}." for i in range(200) if i not in (3, 9)} == {source for source, _ in pairs}
+    assert (len(made.dev(EN_DE)), len(made.test(EN_DE))) == (10, 20)
+    with pytest.raises(DataError, match=r"old\.tsv is for the direction en-fr, but what is prepared is en-de, de-en"):
+        prepared("other", keep_out=[f"en-fr={tmp_path}/old.tsv"])
+
+
 def test_no_test_set(prepared: Callable[..., PreparedCorpus]) -> None:
     """With test_size 0 there is no test set, and asking for it gives nothing."""
     assert prepared(test_size=0).test(EN_DE) == []

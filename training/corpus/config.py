@@ -49,6 +49,7 @@ class CorpusConfig(Config):
     test_size: int | None = Field(None, ge=0, description="as dev_size, without test")
     dev: Files = ()
     test: Files = ()
+    keep_out: Files = Field((), description="files whose sentences are not to be trained on, nor split off")
 
     @model_validator(mode="after")
     def _fit(self) -> Self:

@@ -55,6 +55,18 @@ def read_held_out(
     return pairs, cleaner.report()
 
 
+def read_kept_out(
+    files: Sequence[str], forward: Direction, stated: Format | None, form: Form
+) -> list[tuple[Direction, list[TextPair]]]:
+    """The pairs of each file, `FILE` or `en-de=FILE`, in its direction. Raises `DataError` as the readers do."""
+    cleaner = Cleaner(_LENIENT, form)
+    placed = [place for file in files for place in _placed(file, [forward, forward[::-1]], forward, stated)]
+    return [
+        (direction or forward, list(cleaner.clean(decoded(read(location, direction or forward, references=True)))))
+        for direction, location in placed
+    ]
+
+
 def _placed(
     file: str, directions: Sequence[Direction], forward: Direction, stated: Format | None
 ) -> list[tuple[Direction | None, Location]]:

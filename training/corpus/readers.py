@@ -75,7 +75,7 @@ def locate(text: str, direction: Direction, stated: Format | None = None) -> lis
     if len(paths) == 1 and paths[0].suffix.lower() == ".zip":
         return _in_archive(paths[0], direction, stated)
     files = tuple(map(TextFile, paths))
-    format_ = stated or ("moses" if len(paths) == 2 else _format(files[0]))
+    format_ = stated or ("moses" if len(paths) == 2 else format_of(files[0]))
     if format_ is None or len(paths) > 2:
         raise DataError(f"the format of {text} cannot be told from its name; {_HOW_TO_NAME}")
     if format_ == "moses" and len(paths) != 2:
@@ -89,7 +89,7 @@ def _in_archive(path: Path, direction: Direction, stated: Format | None) -> list
     A Mac puts a file `._x.tmx`, with what it knows of it, beside each `x.tmx`: that one is passed over.
     """
     files = [file for file in members(path) if not file.bare.name.startswith("._")]
-    found = [Location((file,), format_) for file in files if (format_ := _format(file)) and stated in (None, format_)]
+    found = [Location((file,), format_) for file in files if (format_ := format_of(file)) and stated in (None, format_)]
     if stated in (None, "moses"):
         found += [Location(pair, "moses") for pair in _moses_pairs(files, direction)]
     if not found:
@@ -114,7 +114,8 @@ def _moses_pairs(files: Sequence[TextFile], direction: Direction) -> list[tuple[
     return [(sources[stem], targets[stem]) for stem in sources if stem in targets]
 
 
-def _format(file: TextFile) -> Format | None:
+def format_of(file: TextFile) -> Format | None:
+    """What the name says."""
     return _FORMATS.get(file.bare.suffix.lower())
 
 

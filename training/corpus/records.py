@@ -25,7 +25,7 @@ class Reason(StrEnum):
     RATIO = "lengths too different"
     SWAPPED = "sides swapped"
     IDENTICAL = "same on both sides"
-    HELD_OUT = "in dev or test"
+    HELD_OUT = "in dev, test, kept out"
     DUPLICATE = "duplicate"
 
 

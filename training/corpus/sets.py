@@ -8,7 +8,7 @@ from nmt.errors import DataError
 from training.corpus.audit import Finding, near_copies, other_languages
 from training.corpus.cleaning import Cleaner, CleaningReport
 from training.corpus.config import CorpusConfig, PrepareConfig
-from training.corpus.held_out import PairsByDirection, read_held_out
+from training.corpus.held_out import PairsByDirection, read_held_out, read_kept_out
 from training.corpus.readers import Location, decoded, locate, read
 from training.corpus.records import Direction, Reason, TextPair
 from training.corpus.splitting import Sentences, split
@@ -76,7 +76,7 @@ def _audit(config: PrepareConfig, sets: Sets, tell: Tell) -> None:
 
 
 def _read_own(config: PrepareConfig, corpus: CorpusConfig, sets: Sets, held_out: Sentences, tell: Tell) -> None:
-    """The dev and test files that the user brings."""
+    """The dev and test files that the user brings, and what is to be kept out beside them."""
     given: dict[Part, tuple[str, ...]] = {"dev": corpus.dev, "test": corpus.test}
     for part, files in given.items():
         if files:
@@ -87,6 +87,11 @@ def _read_own(config: PrepareConfig, corpus: CorpusConfig, sets: Sets, held_out:
             for direction, own in pairs.items():
                 held_out.add(direction, own)
                 sets.hold_out(part, direction, own)
+    if corpus.keep_out:
+        tell(f"reading {', '.join(corpus.keep_out)} to keep it out")
+        form = config.tokenizer.normalization
+        for direction, own in read_kept_out(corpus.keep_out, corpus.forward, corpus.format, form):
+            held_out.add(direction, own)
 
 
 def _clean(config: PrepareConfig, corpus: CorpusConfig, sets: Sets, held_out: Sentences, tell: Tell) -> list[TextPair]:

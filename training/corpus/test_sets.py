@@ -3,28 +3,62 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from nmt.errors import DataError
+from nmt.errors import DataError, how_to_convert
 from nmt.text.normalize import is_blank
-from training.corpus.files import read_lines
+from training.corpus.files import TextFile, read_lines
+from training.corpus.readers import Format, format_of, locate, read
+from training.corpus.records import Direction, Line, Pair, Reason, Rejected
 
 TestSet = list[tuple[str, list[str]]]
 
+_ROWS: tuple[Format, ...] = ("tsv", "jsonl")
+"""Formats with a pair a line, where one that is none is a mistake; a memory may well have others beside its pairs."""
 
-def read_test_set(paths: Sequence[Path]) -> TestSet:
-    """Sources with their references, from one TSV file or from files that are parallel line by line."""
+
+def read_test_set(paths: Sequence[Path], direction: Direction) -> TestSet:
+    """Sources with their references: from one file of any format of parallel text, where one of another name is a TSV,
+    or from text files that are parallel line by line."""
+    rows = _rows(paths[0], direction) if len(paths) == 1 else _parallel(paths)
+    if not rows:
+        raise DataError(f"{paths[0]} has no sentence {'-'.join(direction)}; a test set has at least one")
+    return rows
+
+
+def _rows(path: Path, direction: Direction) -> TestSet:
+    known = path.suffix.lower() == ".zip" or format_of(TextFile(path))
+    rows = []
+    for location in locate(str(path), direction, None if known else "tsv"):
+        for line in read(location, direction, references=True):
+            if location.format in _ROWS and not (isinstance(line, Rejected) and line.reason is Reason.HEADER):
+                rows.append(_checked(line))
+            elif isinstance(line, Pair) and not any(map(is_blank, (line.source, *line.targets))):
+                rows.append((line.source, list(line.targets)))
+    return rows
+
+
+def _checked(line: Line) -> tuple[str, list[str]]:
+    where = f"{line.file}, line {line.line:,}"
+    if isinstance(line, Pair):
+        return _row(where, line.source, line.targets)
+    if line.reason is Reason.BROKEN:
+        raise DataError(f"{where} is {line.detail}; {how_to_convert(line.file)}")
+    raise DataError(f"{where}: wanted a source and at least one reference, got {line.text!r:.80} ({line.detail})")
+
+
+def _row(where: str, source: str, references: Sequence[str]) -> tuple[str, list[str]]:
+    some = [reference for reference in references if not is_blank(reference)]
+    if is_blank(source) or not some:
+        row = [source, *references]
+        raise DataError(f"{where}: wanted a source and at least one reference, got {row!r:.80}")
+    return source, some
+
+
+def _parallel(paths: Sequence[Path]) -> TestSet:
     columns = [read_lines(path, "the test set") for path in paths]
-    if len(paths) == 1:
-        rows = [line.split("\t") for line in columns[0]]
-    elif any("\t" in line for line in columns[0]):
+    if any("\t" in line for line in columns[0]):
         raise DataError(f"{paths[0]} has tabs, so it is a whole test set; evaluate it alone, without {paths[1]}")
-    elif len({len(column) for column in columns}) == 1:
-        rows = [list(row) for row in zip(*columns, strict=True)]
-    else:
+    if len({len(column) for column in columns}) > 1:
         sizes = ", ".join(f"{path} has {len(column)}" for path, column in zip(paths, columns, strict=True))
         raise DataError(f"parallel files must have the same number of lines, but {sizes}")
-    for number, row in enumerate(rows, start=1):
-        if len(row) < 2 or is_blank(row[0]) or all(map(is_blank, row[1:])):
-            raise DataError(f"{paths[0]}, line {number}: wanted a source and at least one reference, got {row!r:.80}")
-    if not rows:
-        raise DataError(f"{paths[0]} is empty; a test set has at least one line")
-    return [(row[0], [reference for reference in row[1:] if not is_blank(reference)]) for row in rows]
+    rows = enumerate(zip(*columns, strict=True), 1)
+    return [_row(f"{paths[0]}, line {number:,}", source, references) for number, (source, *references) in rows]

@@ -67,9 +67,11 @@ def test_between_sentences_there_is_no_letter(text: str, language: str) -> None:
         ("1. Öffne die Tür.\n2. Geh hinein.\n12:30", ["Öffne die Tür.", "Geh hinein."]),
         ("Ein Hund schläft.\u200e", ["Ein Hund schläft."]),
         ("***", []),
+        ("https://example.org/Weg?x=1\nanna.meier@example.org\nwww.example.org.", []),
+        ("Siehe https://example.org/Weg. Danke.", ["Siehe https://example.org/Weg.", "Danke."]),
     ],
 )
-def test_what_has_no_letter_is_no_sentence(text: str, wanted: list[str]) -> None:
+def test_what_has_no_word_is_no_sentence(text: str, wanted: list[str]) -> None:
     """It stays as it is, where a network would write something of its own."""
     sentences = split(text, "de")
 
