@@ -25,7 +25,8 @@ _log = logging.getLogger(__name__)
 
 def serve(
     model: Annotated[
-        list[Path] | None, typer.Option(help="Model folder; may be repeated. Default: NMT_MODELS.")
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="Model folder, or NAME=FOLDER; may be repeated. Default: NMT_MODELS."),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Default: NMT_HOST, or 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Default: NMT_PORT, or 8000.")] = None,

@@ -1,6 +1,7 @@
 """The models that are served, each with its decode thread."""
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from nmt import SearchConfig, Translator
 from nmt.directions import AUTO, Directions
 from nmt.errors import ConfigError, InputError
-from nmt.package import ModelFolder
+from nmt.package import NAME, ModelFolder
 from nmt.runtime.threads import an_engine_a_core
 from nmt.translator import BOX, load_model
 from service.engine import Decoder
@@ -46,17 +47,18 @@ class Registry:
     def load(cls, settings: Settings) -> "Registry":
         """Load the folders, or the model in the box. Raises `ConfigError` for two models of one name."""
         engines = an_engine_a_core()
-        folders = [load_model(path) for path in settings.models or [BOX]]
-        named: dict[str, Path] = {}
-        for folder in folders:
-            name = folder.description.name
+        named: dict[str, ModelFolder] = {}
+        for given in settings.models or [BOX]:
+            title, path = _placed(given)
+            folder = load_model(path)
+            name = title or folder.description.name
             if name in named:
                 raise ConfigError(
-                    f"the models in {named[name]} and {folder.path} are both named {name!r}, and requests could not "
-                    "say which; serve one of them, or train one again from a recipe with another file name"
+                    f"the models in {named[name].path} and {folder.path} are both named {name!r}, and requests could "
+                    f"not say which; give one of them another name: NAME={folder.path}"
                 )
-            named[name] = folder.path
-        return cls([_served(folder, settings, engines) for folder in folders])
+            named[name] = folder
+        return cls([_served(name, folder, settings, engines) for name, folder in named.items()])
 
     def start(self) -> None:
         """Start the decode threads of all models."""
@@ -113,11 +115,17 @@ def _check(directions: Directions, source: str, target: str) -> None:
         directions.check(source, target)
 
 
-def _served(folder: ModelFolder, settings: Settings, engines: int) -> ServedModel:
+def _placed(given: Path) -> tuple[str, Path]:
+    """What a model is to be called, if anything, and its folder, from `NAME=FOLDER` or `FOLDER`."""
+    name, equals, path = str(given).partition("=")
+    return (name, Path(path)) if equals and re.match(NAME, name) and not given.exists() else ("", given)
+
+
+def _served(name: str, folder: ModelFolder, settings: Settings, engines: int) -> ServedModel:
     translator = Translator.from_folders([folder], settings.precision)
     source, target = translator.directions[0]
     translator.translate(["a"], target, source, SearchConfig(max_length=4))  # the first run of a network is slow
-    _log.info("loaded model %s from %s, to decode in %s", folder.description.name, folder.path, translator.precision)
+    _log.info("loaded model %s from %s, to decode in %s", name, folder.path, translator.precision)
     description = folder.description
     decoder = Decoder(translator, settings.queue_size, engines)
-    return ServedModel(description.name, description.version, folder.sha256, folder.parameters, translator, decoder)
+    return ServedModel(name, description.version, folder.sha256, folder.parameters, translator, decoder)

@@ -18,7 +18,9 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(8000, ge=0, le=65535)
-    models: list[Path] = Field([], description="model folders, as a JSON list; empty: the model in the box")
+    models: list[Path] = Field(
+        [], description="model folders, as a JSON list, each FOLDER or NAME=FOLDER; empty: the model in the box"
+    )
     precision: PrecisionChoice = Field("auto", description="of the products: fp32, int8, or auto, the fastest here")
     queue_size: int = Field(64, ge=1, description="requests that wait or are decoded; one more is refused with 429")
     deadline_seconds: float = Field(30.0, gt=0)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -671,6 +672,18 @@ def test_of_several_models_the_language_chooses(tiny_folder: Path, texts: list[s
     with TestClient(app_of(Settings(models=[tiny_folder, Path("box")]))) as client:
         body = {"text": texts, "target": "en", "search": {"method": "greedy", "max_length": 5}}
         assert client.post("/translate", json=body).json()["model"]["name"] == model
+
+
+def test_models_that_are_called_alike_get_other_names(tiny_folder: Path, tmp_path: Path) -> None:
+    """As two versions of one do, to be compared; a folder that has such a name is a folder."""
+    folder = tmp_path / "old=new"
+    shutil.copytree(tiny_folder, folder)
+    with TestClient(app_of(Settings(models=[Path(f"old={tiny_folder}"), folder]))) as client:
+        listed = [model["name"] for model in client.get("/models").json()["models"]]
+        answer = client.post("/translate", json={"text": "Der Hund.", "source": "de", "target": "en", "model": "old"})
+
+    assert listed == ["old", "tiny"]
+    assert answer.json()["model"]["name"] == "old"
 
 
 def test_several_models_refuse_as_one_service(tiny_folder: Path) -> None:
