@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -79,21 +79,25 @@ def stored_tables(folder: Path, key: str, rows: Iterable[Sentences], count: int 
     The files appear as a whole or not at all, and take the place of those of other keys. Whoever reads those goes on,
     as what is mapped outlives its name, and whoever writes at the same time is left in peace.
     """
-    wanted = folder / key
-    if not wanted.exists():
-        partial = folder / f".{key}.{os.getpid()}.partial"
-        try:
-            _write(partial, rows, _NAMES[:count])
-            _move(partial, wanted)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-        tables = [PieceTable.open(wanted, name) for name in _NAMES[:count]]
-        flush(folder)
-        for other in folder.iterdir():
-            if other != wanted and (other.suffix != ".partial" or _is_abandoned(other)):
-                shutil.rmtree(other, ignore_errors=True)
-        return tables
-    return [PieceTable.open(wanted, name) for name in _NAMES[:count]]
+    wanted, names = folder / key, _NAMES[:count]
+    with suppress(FileNotFoundError):  # there is none, or another run is clearing it away
+        return _open(wanted, names)
+    partial = folder / f".{key}.{os.getpid()}.partial"
+    try:
+        _write(partial, rows, names)
+        tables = _open(partial, names)  # before another run can clear it away
+        _move(partial, wanted)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    flush(folder)
+    for other in folder.iterdir():
+        if other != wanted and (other.suffix != ".partial" or _is_abandoned(other)):
+            shutil.rmtree(other, ignore_errors=True)
+    return tables
+
+
+def _open(folder: Path, names: Sequence[str]) -> list[PieceTable]:
+    return [PieceTable.open(folder, name) for name in names]
 
 
 def _is_abandoned(partial: Path) -> bool:

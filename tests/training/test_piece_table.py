@@ -80,6 +80,16 @@ def test_runs_that_cut_at_the_same_time_leave_each_other_in_peace(
         shutil.rmtree(store / "same")
 
 
+def test_tables_that_another_run_is_clearing_away_are_made_anew(tmp_path: Path) -> None:
+    """Between the look whether they are there and their opening, half of the files may have gone."""
+    rows = [([1], [2]), ([3], [4])]
+    stored_tables(tmp_path, "key", rows)
+    (tmp_path / "key/target.starts").unlink()
+
+    source, target = stored_tables(tmp_path, "key", rows)
+    assert (len(source), target.padded(np.arange(2)).tolist()) == (2, [[2], [4]])
+
+
 def test_what_a_killed_run_left_is_cleared_away_after_a_day(tmp_path: Path) -> None:
     """Not before: it may be alive on another machine."""
     new, empty, old = (tmp_path / f".k.{number}.partial" for number in range(3))
