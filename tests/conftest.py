@@ -13,7 +13,8 @@ from serving import Service, serving
 from nmt.config import ModelConfig
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import Description, save_model_folder
-from nmt.text.tokenizer import TokenizerConfig, train_tokenizer
+from nmt.text.learning import train_tokenizer
+from nmt.text.tokenizer import TokenizerConfig
 
 # How long an example takes is for the benchmarks: another process may have the core.
 settings.register_profile("untimed", deadline=None)

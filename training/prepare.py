@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from nmt.errors import ConfigError, DataError, VocabularyTooLarge
+from nmt.text.learning import train_tokenizer
 from nmt.text.normalize import Form
-from nmt.text.tokenizer import Tokenizer, train_tokenizer
+from nmt.text.tokenizer import Tokenizer
 from nmt.translator import load_model
 from training.corpus.config import Directions, PrepareConfig, read_corpora
 from training.corpus.held_out import PairsByDirection

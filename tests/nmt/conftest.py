@@ -6,7 +6,8 @@ import pytest
 
 from nmt import Translator
 from nmt.config import ModelConfig
-from nmt.text.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
+from nmt.text.learning import train_tokenizer
+from nmt.text.tokenizer import Tokenizer, TokenizerConfig
 
 _SYLLABLES = {
     "en": [

@@ -13,7 +13,8 @@ from nmt.errors import ModelFolderError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import ModelFolder, save_model_folder
 from nmt.runtime.ensemble import Mixing
-from nmt.text.tokenizer import TokenizerConfig, train_tokenizer
+from nmt.text.learning import train_tokenizer
+from nmt.text.tokenizer import TokenizerConfig
 
 TEXTS = ["Der Hund schläft. Und Tom?", "Tom weiß nicht."]
 SEARCH = SearchConfig(max_length=10, n_best=3)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from nmt.config import ModelConfig
 from nmt.model.seq2seq import Seq2Seq
-from nmt.text.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
+from nmt.text.learning import train_tokenizer
+from nmt.text.tokenizer import Tokenizer, TokenizerConfig
 from training.batches import Batches
 from training.config import TrainingConfig
 from training.loggers import Logger

@@ -17,7 +17,8 @@ from nmt.config import SearchConfig
 from nmt.errors import ConfigError, Forgotten, ModelFolderError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
 from nmt.package import ModelFolder, save_model_folder, write_sums
-from nmt.text.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
+from nmt.text.learning import train_tokenizer
+from nmt.text.tokenizer import Tokenizer, TokenizerConfig
 from nmt.translator import BOX, Translator, default_model, load_model
 from training.card import write_card
 from training.config import Card, FineTune, TrainingConfig, Validation

@@ -10,7 +10,8 @@ from nmt.config import ModelConfig, SearchConfig
 from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime.stepper import stepper_of
 from nmt.scoring.forced import score_forced
-from nmt.text.tokenizer import PAD, Tokenizer, TokenizerConfig, train_tokenizer
+from nmt.text.learning import train_tokenizer
+from nmt.text.tokenizer import PAD, Tokenizer, TokenizerConfig
 from nmt.translator import Translator
 from training.batches import Batch, Batches
 from training.config import TrainingConfig

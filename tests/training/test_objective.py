@@ -10,7 +10,8 @@ from torch.nn import functional
 from nmt.config import ModelConfig
 from nmt.errors import ConfigError, TrainingError
 from nmt.model.seq2seq import Seq2Seq
-from nmt.text.tokenizer import END, PAD, TokenizerConfig, train_tokenizer
+from nmt.text.learning import train_tokenizer
+from nmt.text.tokenizer import END, PAD, TokenizerConfig
 from training.batches import Batch, Batches
 from training.config import TrainingConfig
 from training.loss import smoothed_cross_entropy

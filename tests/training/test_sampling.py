@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from nmt.text.tokenizer import BEGIN, END, PAD, Tokenizer, TokenizerConfig, train_tokenizer
+from nmt.text.learning import train_tokenizer
+from nmt.text.tokenizer import BEGIN, END, PAD, Tokenizer, TokenizerConfig
 from training.batches import Batch, Batches
 from training.sampling import resampled
 

@@ -5,7 +5,8 @@ import torch
 
 from nmt.config import ModelConfig
 from nmt.model.seq2seq import Seq2Seq
-from nmt.text.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
+from nmt.text.learning import train_tokenizer
+from nmt.text.tokenizer import Tokenizer, TokenizerConfig
 from training.transfer import transferred
 
 KNOWN = ["the dog sleeps in the house", "der Hund schläft in dem Haus"] * 30

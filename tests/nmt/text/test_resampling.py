@@ -13,8 +13,9 @@ import pytest
 from sentencepiece import SentencePieceProcessor
 
 from nmt.package import PRETRAINED
+from nmt.text.learning import train_tokenizer
 from nmt.text.resampling import BpeCutter, UnigramCutter
-from nmt.text.tokenizer import END, Tokenizer, TokenizerConfig, train_tokenizer
+from nmt.text.tokenizer import END, Tokenizer, TokenizerConfig
 
 FOLDER = next(PRETRAINED.glob("*/tokenizer"))
 LINES = [f"the {a} {b} walks slowly over the {c} bridge" for a in ("old", "young", "tired") for b in ("man", "woman",

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nmt.errors import DataError, ModelFolderError, UnknownLanguage
-from nmt.text.tokenizer import BEGIN, END, PAD, UNKNOWN, Tokenizer, TokenizerConfig, train_tokenizer
+from nmt.text.learning import train_tokenizer
+from nmt.text.tokenizer import BEGIN, END, PAD, UNKNOWN, Tokenizer, TokenizerConfig
 
 Corpus = tuple[list[str], list[str]]
 
