@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-import httpx
+import httpx2
 
 from nmt.config import SearchConfig
 from nmt.errors import InputError, NmtError
@@ -28,7 +28,7 @@ def translate_remotely(
     done: list[Translated] = []
     name = ""
     started = time.perf_counter()
-    with httpx.Client(base_url=url.rstrip("/") + "/", timeout=120) as client:
+    with httpx2.Client(base_url=url.rstrip("/") + "/", timeout=120) as client:
         waiting = [list(texts[first : first + _CHUNK]) for first in reversed(range(0, len(texts), _CHUNK))]
         while waiting:
             chunk = waiting.pop()
@@ -44,13 +44,13 @@ def translate_remotely(
     return done, name, time.perf_counter() - started
 
 
-def _post(client: httpx.Client, body: dict[str, Any]) -> dict[str, Any] | None:
+def _post(client: httpx2.Client, body: dict[str, Any]) -> dict[str, Any] | None:
     """One request, or nothing where it is too large; waits as told while the service is busy. Raises `NmtError` with
     what the service says."""
     for _ in range(_TRIES):
         try:
             response = client.post("translate", json=body)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise NmtError(f"the service at {client.base_url} does not answer: {error}") from error
         if response.status_code not in (429, 503):
             break

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from nmt.kernels import builds
@@ -110,7 +110,7 @@ def process_statuses(container: str, field: str) -> set[str]:
 def test_translates(service: Service) -> None:
     """A request from outside is answered with text, and each row of its alignment sums to 1."""
     request = {"text": "A dog is sleeping.", "source": "en", "target": "de"}
-    reply = httpx.post(f"{service.url}/translate", json=request, timeout=60)
+    reply = httpx2.post(f"{service.url}/translate", json=request, timeout=60)
 
     assert reply.status_code == 200, reply.text
     best = reply.json()["translations"][0]["hypotheses"][0]
@@ -164,6 +164,6 @@ def test_serves_a_mounted_model(compose: list[str], tmp_path: Path) -> None:
     write_sums(mine)
 
     with serving(compose, NMT_MODEL_DIR=str(mine.parent), NMT_MODELS='["/models/mine"]') as service:
-        models = httpx.get(f"{service.url}/models", timeout=60).json()
+        models = httpx2.get(f"{service.url}/models", timeout=60).json()
 
     assert [model["name"] for model in models["models"]] == ["mine"]
