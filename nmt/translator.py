@@ -1,6 +1,5 @@
 """The one place where all parts meet: text in, `Translation` out."""
 
-import re
 from collections.abc import Callable, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -23,7 +22,7 @@ from nmt.search.hypothesis import Hypothesis
 from nmt.search.penalties import final_score
 from nmt.steering import steered
 from nmt.text import sentences
-from nmt.text.normalize import is_blank
+from nmt.text.normalize import SURROGATE, is_blank
 from nmt.text.sentences import Sentence
 from nmt.text.tokenizer import Pieces, Tokenizer
 from nmt.translation import Job, SentencePart, TextHypothesis, Translation
@@ -36,8 +35,6 @@ BOX = Path("box")
 """What the model in the box may be called wherever a model folder is named."""
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Translator:
@@ -246,7 +243,7 @@ def _check_text(text: str, field: str, called: str = "") -> None:
     called = called or field
     if is_blank(text):
         raise InputError(f"{called} is empty; send at least one character that can be seen", field)
-    surrogate = _SURROGATE.search(text)
+    surrogate = SURROGATE.search(text)
     if surrogate:
         raise InputError(f"{called} has half a surrogate pair at {surrogate.start()}; send valid Unicode", field)
 

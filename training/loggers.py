@@ -75,8 +75,8 @@ class Window:
         return {
             "learning_rate": last.learning_rate,
             "gradient_norm": last.gradient_norm,
-            "loss": sum(report.loss * report.pieces for report in finite) / max(1, pieces),
-            "likelihood": sum(report.likelihood * report.pieces for report in finite) / max(1, pieces),
+            "loss": sum(report.loss * report.pieces for report in finite) / pieces if finite else math.nan,
+            "likelihood": sum(report.likelihood * report.pieces for report in finite) / pieces if finite else math.nan,
             "pieces_per_second": pieces / max(1e-9, seconds),
         }
 

@@ -43,11 +43,13 @@ def curves_svg(title: str, horizontal: str, curves: Mapping[str, Curve]) -> str:
     """Curves by name, as an SVG element whose texts are texts."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
-    for name, points in curves.items():
-        axes.plot([x for x, _ in points], [y for _, y in points], label=name, marker="." if len(points) < 40 else "")
+    lines = [
+        axes.plot([x for x, _ in points], [y for _, y in points], marker="." if len(points) < 40 else "")[0]
+        for points in curves.values()
+    ]
     axes.set(title=title, xlabel=horizontal)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.legend(lines, [name.replace("$", r"\$") for name in curves], fontsize="small")
     drawing = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
         figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Self
 
 import numpy as np
@@ -82,11 +83,13 @@ def stored_tables(folder: Path, key: str, rows: Iterable[Sentences], count: int 
     wanted, names = folder / key, _NAMES[:count]
     with suppress(FileNotFoundError):  # there is none, or another run is clearing it away
         return _open(wanted, names)
-    partial = folder / f".{key}.{os.getpid()}.partial"
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = Path(mkdtemp(prefix=f".{key}.", suffix=".partial", dir=folder))
     try:
         _write(partial, rows, names)
         tables = _open(partial, names)  # before another run can clear it away
-        _move(partial, wanted)
+        partial.chmod(0o755)
+        _move(partial, wanted, names)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     flush(folder)
@@ -109,17 +112,21 @@ def _is_abandoned(partial: Path) -> bool:
     return time.time() - written > _ABANDONED_SECONDS
 
 
-def _move(partial: Path, wanted: Path) -> None:
+def _move(partial: Path, wanted: Path, names: Sequence[str]) -> None:
     try:
         partial.rename(wanted)
     except OSError:
-        if not wanted.exists():  # else another run made the same meanwhile
+        if not wanted.exists():
             raise
+        try:
+            _open(wanted, names)  # another run made the same meanwhile
+        except FileNotFoundError:  # or one was killed while it cleared this away
+            shutil.rmtree(wanted, ignore_errors=True)
+            partial.rename(wanted)
 
 
 def _write(folder: Path, rows: Iterable[Sentences], names: Sequence[str]) -> None:
     """A chunk at a time, so that the size of the corpus does not matter."""
-    folder.mkdir(parents=True)
     with ExitStack() as stack:
         files = {
             (name, part): stack.enter_context((folder / f"{name}.{part}").open("wb"))

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 
 from nmt.config import SearchConfig
-from nmt.errors import InputError, NmtError
+from nmt.errors import ConfigError, InputError, NmtError
 from training.report.html import Translated
 
 _CHUNK = 25  # texts a request: far below what a service accepts by default
@@ -28,7 +28,7 @@ def translate_remotely(
     done: list[Translated] = []
     name = ""
     started = time.perf_counter()
-    with httpx2.Client(base_url=url.rstrip("/") + "/", timeout=120) as client:
+    with _client(url) as client:
         waiting = [list(texts[first : first + _CHUNK]) for first in reversed(range(0, len(texts), _CHUNK))]
         while waiting:
             chunk = waiting.pop()
@@ -44,6 +44,13 @@ def translate_remotely(
     return done, name, time.perf_counter() - started
 
 
+def _client(url: str) -> httpx2.Client:
+    try:
+        return httpx2.Client(base_url=url.rstrip("/") + "/", timeout=120)
+    except httpx2.InvalidURL as error:
+        raise ConfigError(f"--url is {url!r}: {error}; wanted: such as http://127.0.0.1:8000") from error
+
+
 def _post(client: httpx2.Client, body: dict[str, Any]) -> dict[str, Any] | None:
     """One request, or nothing where it is too large; waits as told while the service is busy. Raises `NmtError` with
     what the service says."""
@@ -54,12 +61,19 @@ def _post(client: httpx2.Client, body: dict[str, Any]) -> dict[str, Any] | None:
             raise NmtError(f"the service at {client.base_url} does not answer: {error}") from error
         if response.status_code not in (429, 503):
             break
-        time.sleep(float(response.headers.get("Retry-After", 1)))
-    if response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        wait = response.headers.get("Retry-After", "")
+        time.sleep(int(wait) if wait.isdecimal() else 1)  # it may be a date
+    several = len(body["text"]) > 1
+    if response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or (
+        several and response.status_code == HTTPStatus.GATEWAY_TIMEOUT
+    ):
         return None
     if response.status_code != HTTPStatus.OK:
         raise NmtError(f"the service answered {response.status_code}: {response.text[:500]}")
-    reply: dict[str, Any] = response.json()
+    try:
+        reply: dict[str, Any] = response.json()
+    except ValueError as error:
+        raise NmtError(f"what answers at {client.base_url} is no such service: {response.text[:200]!r}") from error
     return reply
 
 

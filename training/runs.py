@@ -62,6 +62,11 @@ class Run:
         return [(record, float(score["score"])) for record, score in own if score]
 
     @property
+    def losses(self) -> list[tuple[Record, float]]:
+        """The training loss, where not all updates were skipped."""
+        return [(record, record["loss"]) for record in self.training if record["loss"] is not None]
+
+    @property
     def directions(self) -> set[str]:
         """Those that were validated."""
         return {direction for record in self.validations for direction in record["scores"]}
@@ -99,7 +104,7 @@ def compare(compared: Sequence[Run]) -> Rows:
         ("epochs begun", [_last(run, "epoch", "{:,}", 1) for run in compared]),
         ("minutes", [_last(run, "seconds", "{:.1f}", 0, 1 / 60) for run in compared]),
         ("pieces a second", [_middle(run) for run in compared]),
-        ("training loss, last", [f"{run.training[-1]['loss']:.3f}" if run.training else "" for run in compared]),
+        ("training loss, last", [f"{run.losses[-1][1]:.3f}" if run.losses else "" for run in compared]),
         ("dev loss, best", [_best([(r, -r["loss"]) for r in run.validations], "{:.3f}", -1) for run in compared]),
     ]
     for direction in sorted(set().union(*(run.directions for run in compared))):
@@ -150,7 +155,7 @@ def render(compared: Sequence[Run], rows: Rows) -> str:
 
 def _series(compared: Sequence[Run]) -> Iterator[tuple[str, list[list[tuple[Record, float]]]]]:
     """What is drawn: a title, and for each run its records with their values."""
-    yield "training loss", [[(record, record["loss"]) for record in run.training] for run in compared]
+    yield "training loss", [run.losses for run in compared]
     yield "dev loss", [[(record, record["loss"]) for record in run.validations] for run in compared]
     for direction in sorted(set().union(*(run.directions for run in compared))):
         yield f"dev BLEU, {direction}", [run.scores(direction, "bleu") for run in compared]

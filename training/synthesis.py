@@ -56,7 +56,8 @@ def backtranslate(
     count = teacher.write(output, texts, [text], lambda own, translation: (f"{tag} {translation}".strip(), own))
     if left_out:
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items())
-        typer.echo(f"lines of {text} that were left out: {reasons}; {how_to_convert(text)}", err=True)
+        advice = f"; {how_to_convert(text)}" if left_out[Reason.BROKEN] else ""
+        typer.echo(f"lines of {text} that were left out: {reasons}{advice}", err=True)
     _report(output, count, (target, source))
 
 

@@ -28,6 +28,7 @@ def train_tokenizer(
     return Tokenizer(config, languages, models)
 
 
+_USUAL_BYTES = 4192  # what SentencePiece takes by itself
 _SIDES: tuple[Side, ...] = ("source", "target")
 
 
@@ -47,6 +48,7 @@ def _train(lines: list[str], languages: Sequence[str], config: TokenizerConfig) 
             byte_fallback=True,
             normalization_rule_name="identity",
             remove_extra_whitespaces=False,
+            max_sentence_length=max(_USUAL_BYTES, *(len(line.encode()) for line in lines)),  # it leaves out longer ones
             control_symbols=[tag_piece(language) for language in languages],
             pad_id=PAD,
             unk_id=UNKNOWN,

@@ -1,5 +1,6 @@
 """Unicode normalization that remembers where every character came from."""
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from functools import cache
 from typing import Literal
 
 Form = Literal["nfc", "nfkc", "none"]
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half of a character: what no UTF-8 can hold."""
 
 _META_SPACE = "\u2581"  # SentencePiece writes a space like this; in a text it would come back as a space
 # Zero-width space, byte-order mark, soft hyphen, marks of direction and of where words join: nothing to translate.

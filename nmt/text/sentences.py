@@ -14,7 +14,7 @@ from nmt.text.symbols import UNSPACED
 
 _LINES = re.compile(r"[^\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _SPACE = re.compile(r"\s")
-_ADDRESS = re.compile(r"\b(?:https?://|www\.)\S+|[\w.+-]+@[\w.-]+\.\w+")
+_ADDRESS = re.compile(r"\b(?:https?://|www\.)[!-;=?-~]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.ASCII | re.IGNORECASE)
 _LONGEST_SENTENCE = 400  # characters; the models are trained on sentences, and get lost in what is much longer
 _CLAUSE_END = re.compile(r"[,;:–—،]\s|[、，；：]")
 _WITHOUT_SPACE = re.compile(rf"[{UNSPACED}\u3000-\u303f\uff00-\uffef]")  # letters and signs after which none is written

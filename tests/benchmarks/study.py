@@ -61,12 +61,21 @@ class Study(Config):
             for other in filter(None, (variant.after, variant.ensemble)):
                 if other not in self.variants:
                     raise ValueError(f"{name} names {other!r}; the variants are {', '.join(self.variants)}")
+        for name in self.variants:
+            passed, other = {name}, self._before(name)
+            while other and other not in passed:
+                passed, other = passed | {other}, self._before(other)
+            if other:
+                raise ValueError(f"{name} goes on from itself, by way of {other}")
         return self
+
+    def _before(self, name: str) -> str | None:
+        return self.variants[name].after or self.variants[name].ensemble
 
     def settings(self, name: str) -> list[str]:
         """A variant as `--set` takes it."""
         variant = self.variants[name]
-        before = variant.after or variant.ensemble
+        before = self._before(name)
         return [*(self.settings(before) if before else ()), *variant.set]
 
     def config(self, name: str, seed: int) -> TrainingConfig:

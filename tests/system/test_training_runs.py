@@ -43,7 +43,10 @@ def test_a_stopped_run_goes_on_can_be_watched_and_be_compared(recipe: Path, tmp_
 
 def test_ctrl_c_while_a_command_is_loaded_ends_it_without_a_word() -> None:
     """With the status that a shell gives to what ends so; before it runs there is nothing to save."""
-    interrupted = "import nmt.cli, signal; nmt.cli.build = lambda _: signal.raise_signal(signal.SIGINT); nmt.cli.main()"
+    interrupted = (
+        "import nmt.cli, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # a shell's & ignores it
+        "nmt.cli.build = lambda _: signal.raise_signal(signal.SIGINT); nmt.cli.main()"
+    )
     done = subprocess.run([sys.executable, "-c", interrupted], capture_output=True, check=False)
 
     assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")

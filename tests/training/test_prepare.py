@@ -124,15 +124,17 @@ def test_what_is_kept_out_is_neither_trained_on_nor_split_off(
     """Sentences that an older model is judged by, on either side; the new one has dev and test sets of its own."""
     (tmp_path / "old.tsv").write_text("THIS is sentence 3\tAnders.\tOder so.\n")
     (tmp_path / "back.tsv").write_text("Das ist Satz 9\tOther.\n")
+    (tmp_path / "other.tsv").write_text("Quatre\tThis is sentence 4\n")
+    (tmp_path / "none.tsv").write_text("one column\n")
 
-    made = prepared(keep_out=[f"en-de={tmp_path}/old.tsv", f"de-en={tmp_path}/back.tsv"])
+    made = prepared(keep_out=[f"{tmp_path}/old.tsv", f"de-en={tmp_path}/back.tsv", f"fr-en-GB={tmp_path}/other.tsv"])
 
     held_out = [*made.dev(EN_DE), *made.test(EN_DE)]
     pairs = [*train_pairs(made), *((source, references[0]) for source, references in held_out)]
-    assert {f"This is sentence {i}." for i in range(200) if i not in (3, 9)} == {source for source, _ in pairs}
+    assert {f"This is sentence {i}." for i in range(200) if i not in (3, 4, 9)} == {source for source, _ in pairs}
     assert (len(made.dev(EN_DE)), len(made.test(EN_DE))) == (10, 20)
-    with pytest.raises(DataError, match=r"old\.tsv is for the direction en-fr, but what is prepared is en-de, de-en"):
-        prepared("other", keep_out=[f"en-fr={tmp_path}/old.tsv"])
+    with pytest.raises(DataError, match=r"none\.tsv has no pair en-de to keep out"):
+        prepared("other", keep_out=[f"{tmp_path}/none.tsv"])
 
 
 def test_no_test_set(prepared: Callable[..., PreparedCorpus]) -> None:

@@ -14,7 +14,8 @@ TMX = """<tmx version="1.4"><header srclang="en"/><body>
     <tuv xml:lang="de"><seg>Der Hund.</seg></tuv></tu>
 <tu><tuv xml:lang="en"><seg>Not in German.</seg></tuv><tuv xml:lang="fr"><seg>Non.</seg></tuv></tu>
 <tu><tuv xml:lang="en"><seg>Empty.</seg></tuv><tuv xml:lang="de"><seg/></tuv></tu>
-<tu><tuv xml:lang="en"><seg>A cat.</seg></tuv><tuv xml:lang="de"><seg>Eine Katze.</seg></tuv></tu>
+<tu><tuv xml:lang="en"><seg>A cat.</seg></tuv><tuv xml:lang="de-AT"><seg/></tuv>
+    <tuv xml:lang="de"><seg>Eine Katze.</seg></tuv></tu>
 </body></tmx>"""
 
 
@@ -48,10 +49,12 @@ def test_a_file_holds_the_pairs_that_preparing_finds_in_it(tmp_path: Path, name:
     [
         ("x.tsv", b"a\tb\nno tab\n", r"x\.tsv, line 2: wanted a source and at least one reference, got 'no tab'"),
         ("x.tsv", b"a\tb\n\tc\n", r"x\.tsv, line 2: wanted a source and at least one reference, got \['', 'c'\]"),
-        ("x.tsv", b"a\tb\nGr\xfc\xdfe\tc\n", r"x\.tsv, line 2 is not UTF-8; .* iconv -f WINDOWS-1252"),
+        ("x.tsv", b"a\tb\nGr\xfc\xdfe\tc\n", r"x\.tsv, line 2 is broken \(not UTF-8\); .* iconv -f WINDOWS-1252"),
         ("x.jsonl", b'{"en": "a"}\n', r"x\.jsonl, line 1: wanted .* \(neither source and target nor en and de"),
         ("x.tmx", TMX.replace('"de"', '"it"').encode(), r"x\.tmx has no sentence en-de; a test set has at least one"),
         ("x.tsv", b"", r"x\.tsv has no sentence en-de"),
+        ("x.tmx", TMX.replace("Katze", "K\xe4tze").encode("latin-1"), r"x\.tmx, line \d is broken .* iconv"),
+        ("x.jsonl", b'{"en": "a \\ud83d", "de": "b"}\n', r"x\.jsonl, line 1: half a surrogate pair at 2 of 'a "),
     ],
 )
 def test_a_row_without_a_pair_is_refused_with_its_place(

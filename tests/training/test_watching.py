@@ -2,7 +2,9 @@
 
 import io
 import json
+import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -349,6 +351,27 @@ def test_the_page_of_runs_needs_nothing_else(tmp_path: Path) -> None:
     assert "<a>" not in page
     assert not re.search(r'(?:src|href)="(?!#)', page.replace('xmlns:xlink="http', ""))
     assert "<script" not in page
+
+
+def test_any_name_of_a_run_stands_beside_its_curve(tmp_path: Path) -> None:
+    """Also one that begins as those that matplotlib hides, or that it would take for a formula."""
+    compared = [Run.read(a_run(tmp_path / name, 1, 2)) for name in ("_base", "a$frac{$")]
+    page = render(compared, compare(compared))
+
+    assert all(page.count(name) > 6 for name in ("_base", "a$frac{$"))
+
+
+def test_updates_that_were_all_skipped_have_no_loss(tmp_path: Path) -> None:
+    """None at all, rather than the best there is."""
+    folder = a_run(tmp_path / "a", 1)
+    log = JsonLines(folder / "log.jsonl")
+    log.update(Progress(update=2, skipped_updates=1), replace(REPORT, loss=math.nan, pieces=0, finite=False))
+    log.close(Progress(update=2, skipped_updates=1), "error")
+    run = Run.read(folder)
+
+    assert [record["loss"] for record in run.training] == [3.0, None]
+    assert dict(compare([run]))["training loss, last"] == ["3.000"]
+    assert "<svg" in render([run], compare([run]))
 
 
 def test_a_folder_that_is_no_run_is_explained(tmp_path: Path) -> None:

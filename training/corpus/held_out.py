@@ -1,5 +1,6 @@
 """Dev and test files that the user brings, for one direction or both."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,9 @@ _LENIENT = CleaningConfig(
     drop_wordless=False,
     ratio_floor=1,
 )
+
+_CODE = r"([a-z]{2,3}(?:-[A-Z0-9]\w+)*)"
+_LABEL = re.compile(f"{_CODE}-{_CODE}")
 
 PairsByDirection = dict[Direction, list[TextPair]]
 
@@ -58,13 +62,21 @@ def read_held_out(
 def read_kept_out(
     files: Sequence[str], forward: Direction, stated: Format | None, form: Form
 ) -> list[tuple[Direction, list[TextPair]]]:
-    """The pairs of each file, `FILE` or `en-de=FILE`, in its direction. Raises `DataError` as the readers do."""
-    cleaner = Cleaner(_LENIENT, form)
-    placed = [place for file in files for place in _placed(file, [forward, forward[::-1]], forward, stated)]
-    return [
-        (direction or forward, list(cleaner.clean(decoded(read(location, direction or forward, references=True)))))
-        for direction, location in placed
-    ]
+    """The pairs of each file, `FILE` or `en-de=FILE`, in its direction. Raises `DataError` for one without any, and as
+    the readers do."""
+    cleaner, kept_out = Cleaner(_LENIENT, form), []
+    for file in files:
+        named = _LABEL.fullmatch(file.partition("=")[0])  # of any languages: one of them may be that of the corpus
+        known = [forward, forward[::-1], *([(named[1], named[2])] if named else [])]
+        for stated_direction, location in _placed(file, known, forward, stated):
+            direction = stated_direction or forward
+            pairs = list(cleaner.clean(decoded(read(location, direction, references=True))))
+            if not pairs:
+                raise DataError(
+                    f"{location} has no pair {'-'.join(direction)} to keep out; if it has others: xx-yy=FILE"
+                )
+            kept_out.append((direction, pairs))
+    return kept_out
 
 
 def _placed(

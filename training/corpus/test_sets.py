@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nmt.errors import DataError, how_to_convert
-from nmt.text.normalize import is_blank
+from nmt.text.normalize import SURROGATE, is_blank
 from training.corpus.files import TextFile, read_lines
 from training.corpus.readers import Format, format_of, locate, read
 from training.corpus.records import Direction, Line, Pair, Reason, Rejected
@@ -26,14 +26,19 @@ def read_test_set(paths: Sequence[Path], direction: Direction) -> TestSet:
 
 def _rows(path: Path, direction: Direction) -> TestSet:
     known = path.suffix.lower() == ".zip" or format_of(TextFile(path))
-    rows = []
-    for location in locate(str(path), direction, None if known else "tsv"):
-        for line in read(location, direction, references=True):
-            if location.format in _ROWS and not (isinstance(line, Rejected) and line.reason is Reason.HEADER):
-                rows.append(_checked(line))
-            elif isinstance(line, Pair) and not any(map(is_blank, (line.source, *line.targets))):
-                rows.append((line.source, list(line.targets)))
-    return rows
+    return [
+        _checked(line)
+        for location in locate(str(path), direction, None if known else "tsv")
+        for line in read(location, direction, references=True)
+        if not _is_beside_the_pairs(line, location.format)
+    ]
+
+
+def _is_beside_the_pairs(line: Line, format_: Format) -> bool:
+    """Whether a file may well have this, and nothing is lost without it."""
+    if isinstance(line, Rejected):
+        return line.reason is Reason.HEADER or (format_ not in _ROWS and line.reason is not Reason.BROKEN)
+    return format_ not in _ROWS and (is_blank(line.source) or all(map(is_blank, line.targets)))
 
 
 def _checked(line: Line) -> tuple[str, list[str]]:
@@ -41,7 +46,7 @@ def _checked(line: Line) -> tuple[str, list[str]]:
     if isinstance(line, Pair):
         return _row(where, line.source, line.targets)
     if line.reason is Reason.BROKEN:
-        raise DataError(f"{where} is {line.detail}; {how_to_convert(line.file)}")
+        raise DataError(f"{where} is broken ({line.detail}); {how_to_convert(line.file)}")
     raise DataError(f"{where}: wanted a source and at least one reference, got {line.text!r:.80} ({line.detail})")
 
 
@@ -50,6 +55,9 @@ def _row(where: str, source: str, references: Sequence[str]) -> tuple[str, list[
     if is_blank(source) or not some:
         row = [source, *references]
         raise DataError(f"{where}: wanted a source and at least one reference, got {row!r:.80}")
+    for text in (source, *some):
+        if surrogate := SURROGATE.search(text):
+            raise DataError(f"{where}: half a surrogate pair at {surrogate.start()} of {text!r:.80}; mend or remove it")
     return source, some
 
 

@@ -69,6 +69,9 @@ def test_between_sentences_there_is_no_letter(text: str, language: str) -> None:
         ("***", []),
         ("https://example.org/Weg?x=1\nanna.meier@example.org\nwww.example.org.", []),
         ("Siehe https://example.org/Weg. Danke.", ["Siehe https://example.org/Weg.", "Danke."]),
+        ("<https://example.org>Klicken", ["<https://example.org>Klicken"]),
+        ("https://example.org，点击", ["https://example.org，点击"]),
+        ("联系info@example.org获取", ["联系info@example.org获取"]),
     ],
 )
 def test_what_has_no_word_is_no_sentence(text: str, wanted: list[str]) -> None:

@@ -294,6 +294,14 @@ def test_a_vocabulary_too_small_for_the_characters_is_refused() -> None:
     assert "set vocabulary_size to more than that" in str(caught.value)
 
 
+def test_long_lines_are_learned_from() -> None:
+    """Which SentencePiece leaves out by itself, and with them the letters that only they have."""
+    long, short = " ".join(["abcde"] * 1000), "xyz zyx yxz"
+    made = train_tokenizer([long], [short] * 20, ["de"], TokenizerConfig(vocabulary_size=273))
+
+    assert set("abcdexyz") <= set("".join(made.ids("source")))
+
+
 def test_what_else_stops_the_tokenizer_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     """In SentencePiece's own words."""
     monkeypatch.setattr(sentencepiece.SentencePieceTrainer, "train", MagicMock(side_effect=RuntimeError("a bad day")))
