@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from nmt.config import SearchConfig
 from nmt.search.queue import Priority
+from nmt.text.normalize import SURROGATE
 
 
 class Request(BaseModel):
@@ -16,7 +17,7 @@ class Request(BaseModel):
 
 def _unicode(text: str) -> str:
     """JSON can spell half a surrogate pair, which is no text, and which no reply could repeat."""
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+    if not text.isascii() and SURROGATE.search(text):
         raise ValueError("half a surrogate pair is no valid Unicode")
     return text
 

@@ -71,12 +71,13 @@ class Window:
             return None
         finite, last, seconds = [r for r in self._seen if r.finite], self._seen[-1], time.monotonic() - self._started
         pieces = sum(report.pieces for report in finite)
+        whole = pieces or math.nan  # without one, there is no mean
         self.reset()
         return {
             "learning_rate": last.learning_rate,
             "gradient_norm": last.gradient_norm,
-            "loss": sum(report.loss * report.pieces for report in finite) / pieces if finite else math.nan,
-            "likelihood": sum(report.likelihood * report.pieces for report in finite) / pieces if finite else math.nan,
+            "loss": sum(report.loss * report.pieces for report in finite) / whole,
+            "likelihood": sum(report.likelihood * report.pieces for report in finite) / whole,
             "pieces_per_second": pieces / max(1e-9, seconds),
         }
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Self
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -83,12 +83,10 @@ def stored_tables(folder: Path, key: str, rows: Iterable[Sentences], count: int 
     wanted, names = folder / key, _NAMES[:count]
     with suppress(FileNotFoundError):  # there is none, or another run is clearing it away
         return _open(wanted, names)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = Path(mkdtemp(prefix=f".{key}.", suffix=".partial", dir=folder))
+    partial = folder / f".{key}.{uuid4().hex}.partial"
     try:
         _write(partial, rows, names)
         tables = _open(partial, names)  # before another run can clear it away
-        partial.chmod(0o755)
         _move(partial, wanted, names)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -127,6 +125,7 @@ def _move(partial: Path, wanted: Path, names: Sequence[str]) -> None:
 
 def _write(folder: Path, rows: Iterable[Sentences], names: Sequence[str]) -> None:
     """A chunk at a time, so that the size of the corpus does not matter."""
+    folder.mkdir(parents=True)
     with ExitStack() as stack:
         files = {
             (name, part): stack.enter_context((folder / f"{name}.{part}").open("wb"))

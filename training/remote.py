@@ -52,8 +52,8 @@ def _client(url: str) -> httpx2.Client:
 
 
 def _post(client: httpx2.Client, body: dict[str, Any]) -> dict[str, Any] | None:
-    """One request, or nothing where it is too large; waits as told while the service is busy. Raises `NmtError` with
-    what the service says."""
+    """One request, or nothing where it is too large, or several texts take too long; waits as told while the service is
+    busy. Raises `NmtError` with what the service says."""
     for _ in range(_TRIES):
         try:
             response = client.post("translate", json=body)

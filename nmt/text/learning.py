@@ -36,7 +36,7 @@ def _train(lines: list[str], languages: Sequence[str], config: TokenizerConfig) 
     """A serialized SentencePiece model. Normalization is ours, so that we know where each character came from."""
     if not any(lines):
         raise DataError("the tokenizer got no text to learn from; check the corpus files")
-    model = io.BytesIO()
+    model, longest = io.BytesIO(), max(len(line.encode()) for line in lines)
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(lines),
@@ -48,7 +48,7 @@ def _train(lines: list[str], languages: Sequence[str], config: TokenizerConfig) 
             byte_fallback=True,
             normalization_rule_name="identity",
             remove_extra_whitespaces=False,
-            max_sentence_length=max(_USUAL_BYTES, *(len(line.encode()) for line in lines)),  # it leaves out longer ones
+            max_sentence_length=max(_USUAL_BYTES, longest),  # it leaves out longer ones
             control_symbols=[tag_piece(language) for language in languages],
             pad_id=PAD,
             unk_id=UNKNOWN,

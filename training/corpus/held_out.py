@@ -1,7 +1,7 @@
 """Dev and test files that the user brings, for one direction or both."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nmt.errors import DataError
@@ -42,9 +42,9 @@ def read_held_out(
     pairs: PairsByDirection = {direction: [] for direction in directions}
     for direction, location in placed:
         if direction:
-            pairs[direction] += cleaner.clean(decoded(read(location, direction, references=True)))
+            pairs[direction] += cleaner.clean(_lines(location, direction))
             continue
-        lines = list(decoded(read(location, forward, references=True)))
+        lines = list(_lines(location, forward))
         found = list(cleaner.clean(lines))
         if forward in pairs:
             pairs[forward] += found
@@ -70,7 +70,7 @@ def read_kept_out(
         known = [forward, forward[::-1], *([(named[1], named[2])] if named else [])]
         for stated_direction, location in _placed(file, known, forward, stated):
             direction = stated_direction or forward
-            pairs = list(cleaner.clean(decoded(read(location, direction, references=True))))
+            pairs = list(cleaner.clean(_lines(location, direction)))
             if not pairs:
                 raise DataError(
                     f"{location} has no pair {'-'.join(direction)} to keep out; if it has others: xx-yy=FILE"
@@ -90,6 +90,10 @@ def _placed(
     if label not in known:
         raise DataError(f"{file} is for the direction {label}, but what is prepared is {', '.join(known)}")
     return [(known[label], location) for location in locate(rest, known[label], stated)]
+
+
+def _lines(location: Location, direction: Direction) -> Iterator[Line]:
+    return decoded(read(location, direction, references=True))
 
 
 def _check_single(lines: Sequence[Line], location: Location, backward: Direction) -> None:
