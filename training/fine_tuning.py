@@ -16,7 +16,7 @@ from nmt.translator import Translator
 from training.config import FineTune, TrainingConfig, Validation
 from training.corpus.prepared import PreparedCorpus
 from training.corpus.records import Direction
-from training.corpus.splitting import fold
+from training.corpus.sentences import fold
 from training.corpus.test_sets import read_test_set
 from training.device import engines_beside_training
 from training.identity import shape

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ from nmt.text.learning import train_tokenizer
 from nmt.text.normalize import Form
 from nmt.text.tokenizer import Tokenizer
 from nmt.translator import load_model
-from training.corpus.config import Directions, PrepareConfig, read_corpora
+from training.corpus.config import CorpusConfig, Directions, PrepareConfig, read_corpora
 from training.corpus.held_out import PairsByDirection
 from training.corpus.prepared import (
     MANIFEST,
@@ -46,14 +46,15 @@ def prepare_corpus(config: PrepareConfig, output: Path, tell: Tell = lambda _: N
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"the folder {output} cannot be made: {error.strerror}") from error
+    _check_apart(config, output)
     reused = _reused_tokenizer(config)
     if reused:
         changes = {"tokenizer": reused.config.model_dump(), "tokenizer_from": None}
         config = PrepareConfig.read({**config.model_dump(), **changes}, where=str(config.tokenizer_from))
-    sets = collect(config, tell)
     with writes_explained(output):
+        sets = collect(config, output, tell)
         manifest = Manifest(
-            corpora=tuple(_write_training_sets(config, output, sets)),
+            corpora=tuple(_entry(corpus, sets) for corpus in config.corpora),
             dev=_write_held_out(output, "dev", sets.held_out["dev"]),
             test=_write_held_out(output, "test", sets.held_out["test"]),
             seed=config.seed,
@@ -65,21 +66,30 @@ def prepare_corpus(config: PrepareConfig, output: Path, tell: Tell = lambda _: N
         return write_manifest(output, manifest)
 
 
-def _write_training_sets(config: PrepareConfig, folder: Path, sets: Sets) -> Iterable[CorpusEntry]:
+def _check_apart(config: PrepareConfig, folder: Path) -> None:
+    """Refuse to write over what is to be read."""
+    held_out = [f"{part}.{'-'.join(direction)}.tsv" for part in ("dev", "test") for direction in config.directions]
+    written = {(folder / name).resolve() for name in (*(corpus.train_file for corpus in config.corpora), *held_out)}
     for corpus in config.corpora:
-        pairs, report = sets.train[corpus.title], sets.reports[corpus.title]
-        write_rows(folder / corpus.train_file, pairs)
-        yield CorpusEntry(
-            name=corpus.title,
-            source=corpus.source,
-            target=corpus.target,
-            directions=tuple(corpus.wanted),
-            weight=corpus.weight,
-            train=Part(file=corpus.train_file, size=len(pairs)),
-            files=corpus.files,
-            total=report.total,
-            dropped=report.total - report.kept,
-        )
+        for file in (*corpus.files, *corpus.dev, *corpus.test, *corpus.keep_out):
+            for name in (file, file.partition("=")[2]):
+                if Path(name).resolve() in written:
+                    raise DataError(f"{name} would be written over; choose another output folder than {folder}")
+
+
+def _entry(corpus: CorpusConfig, sets: Sets) -> CorpusEntry:
+    report = sets.reports[corpus.title]
+    return CorpusEntry(
+        name=corpus.title,
+        source=corpus.source,
+        target=corpus.target,
+        directions=tuple(corpus.wanted),
+        weight=corpus.weight,
+        train=Part(file=corpus.train_file, size=len(sets.train[corpus.title])),
+        files=corpus.files,
+        total=report.total,
+        dropped=report.total - report.kept,
+    )
 
 
 def _write_held_out(folder: Path, name: str, held_out: PairsByDirection) -> dict[str, Part]:
@@ -124,27 +134,33 @@ def _learn_tokenizer(config: PrepareConfig, sets: Sets, tell: Tell) -> Tokenizer
     Of more pairs than `_MOST_PAIRS` it learns from as many, evenly spaced: more text would take much more memory and
     time, and hardly change the pieces. A size that nobody has asked for is lowered if the text cannot fill it.
     """
-    sides: dict[str, list[str]] = {"read": [], "written": []}
-    for corpus in config.corpora:
-        backward = corpus.wanted[0] != corpus.forward
-        for pair in weighted(sets.train[corpus.title], corpus.weight, config.seed):
-            sides["read"].append(pair[backward])
-            sides["written"].append(pair[not backward])
-    step = max(1, -(-len(sides["read"]) // _MOST_PAIRS))
-    sides = {name: lines[::step] for name, lines in sides.items()}
+    read, written = _sample(config, sets)
     targets = list(dict.fromkeys(target for _, target in config.directions))
     settings = config.tokenizer
     while True:
         tell(f"learning the tokenizer ({settings.algorithm}, {settings.vocabulary_size:,} pieces)")
         try:
-            return train_tokenizer(sides["read"], sides["written"], targets, settings)
+            return train_tokenizer(read, written, targets, settings)
         except VocabularyTooLarge as error:
-            least = _SPECIAL_PIECES + len(targets) + len(set().union(*sides["read"], *sides["written"]))
+            least = _SPECIAL_PIECES + len(targets) + len(set().union(*read, *written))
             if "vocabulary_size" in config.tokenizer.model_fields_set or error.largest < least:
                 raise
             tell(f"the text gives at most {error.largest:,} pieces")
             # In the middle: the largest vocabulary would have whole sentences as pieces.
             settings = settings.model_copy(update={"vocabulary_size": (least + error.largest) // 2})
+
+
+def _sample(config: PrepareConfig, sets: Sets) -> tuple[list[str], list[str]]:
+    """What the tokenizer learns from: texts that the model reads, and those that it writes."""
+    parts = [(corpus, sets.train[corpus.title]) for corpus in config.corpora]
+    total = sum(1 for corpus, own in parts for _ in weighted(range(len(own)), corpus.weight, config.seed))
+    pairs = (
+        pair if corpus.wanted[0] == corpus.forward else pair[::-1]
+        for corpus, own in parts
+        for pair in weighted(own, corpus.weight, config.seed)
+    )
+    sample = list(islice(pairs, 0, None, max(1, -(-total // _MOST_PAIRS))))
+    return [own for own, _ in sample], [own for _, own in sample]
 
 
 Corpora = Annotated[

@@ -1,10 +1,12 @@
-"""Resident memory of training while the corpus grows, as JSON lines: `python tests/benchmarks/memory.py [PAIRS ...]`.
+"""Resident memory while the corpus grows, as JSON lines: `python tests/benchmarks/memory.py [PAIRS ...]`.
 
 Each size is a process of its own, which makes a corpus by repeating made-up sentences, cuts it into pieces, goes
-through the batches of an epoch, and makes some updates of a small network; after each it says the highest so far.
+through the batches of an epoch, and makes some updates of a small network; after each it says the highest so far. With
+`--prepare` it prepares such a corpus instead, whose pairs are numbered, so that no two are the same.
 """
 
 import argparse
+import contextlib
 import json
 import platform
 import random
@@ -13,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 
 import torch
@@ -24,7 +26,9 @@ from nmt.text.learning import train_tokenizer
 from nmt.text.tokenizer import Tokenizer, TokenizerConfig
 from training.batches import Batches
 from training.config import TrainingConfig
+from training.corpus.config import PrepareConfig
 from training.piece_table import Sentences, stored_tables
+from training.prepare import prepare_corpus
 from training.trainer import Trainer
 from training.validation import ValidationResult
 
@@ -41,17 +45,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pairs", nargs="*", type=int, default=[100_000, 3_000_000])
     parser.add_argument("--updates", type=int, default=100)
+    parser.add_argument("--prepare", action="store_true", help="measure `nmt prepare` instead of training")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     for pairs in arguments.pairs:
-        if arguments.here:
-            _measure(pairs, arguments.updates)
+        if not arguments.here:
+            options = ["--updates", str(arguments.updates), *(["--prepare"] if arguments.prepare else [])]
+            subprocess.run([sys.executable, __file__, "--here", str(pairs), *options], check=True)
+        elif arguments.prepare:
+            _prepare(pairs)
         else:
-            command = [sys.executable, __file__, "--here", str(pairs), "--updates", str(arguments.updates)]
-            subprocess.run(command, check=True)
+            _train(pairs, arguments.updates)
 
 
-def _measure(count: int, updates: int) -> None:
+def _prepare(count: int) -> None:
+    lines = _lines()
+    corpus = {"files": ("corpus.tsv",), "source": "xx", "target": "yy"}
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        with Path("corpus.tsv").open("w") as file:
+            file.writelines(f"{line} {number}\t{number} {line}\n" for number, line in zip(range(count), cycle(lines)))
+        prepare_corpus(PrepareConfig(corpora=(corpus,)), Path("made"))
+    _report(f"prepare.peak_memory.{count}", _peak())
+
+
+def _train(count: int, updates: int) -> None:
     lines = _lines()
     tokenizer = train_tokenizer(lines, lines, ["xx", "yy"], TokenizerConfig(vocabulary_size=1000))
     with tempfile.TemporaryDirectory() as folder:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from training.corpus.audit import near_copies, other_languages
 from training.corpus.records import TextPair
-from training.corpus.splitting import fold
+from training.corpus.sentences import fold
 
 EN_DE = ("en", "de")
 HELD_OUT = "The contract ends on the last day of the month, unless both sides agree otherwise."

@@ -1,14 +1,16 @@
 """Held-out sets that share no sentence with the training set."""
 
-from itertools import combinations
+from itertools import combinations, product
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nmt.errors import DataError
 from training.corpus.records import TextPair
-from training.corpus.splitting import Sentences, collect_references, components, fold, split
+from training.corpus.sentences import Sentences, fold
+from training.corpus.splitting import collect_references, components, split
 
 # Few different sentences, in variants that folding makes equal: the pairs hang together in many ways.
 words = st.builds(lambda i, form: form.format(f"word{i}"), st.integers(0, 60), st.sampled_from(["{}", "{}!", "«{}»"]))
@@ -27,23 +29,38 @@ def test_no_leak(pairs: list[TextPair], seed: int) -> None:
     except DataError:
         assume(False)
 
-    assert sorted(parts.train + parts.dev + parts.test) == sorted(pairs)
-    for one, other in combinations((parts.train, parts.dev, parts.test), 2):
+    train = list(parts.train(pairs))
+    assert sorted(train + parts.dev + parts.test) == sorted(pairs)
+    for one, other in combinations((train, parts.dev, parts.test), 2):
         assert not any(folded(one, side) & folded(other, side) for side in (0, 1))
     assert len(collect_references(parts.dev)) == 3
     assert len(collect_references(parts.test)) == 2
 
 
-def test_chains_hang_together() -> None:
-    """Pairs are linked by a shared source or target, over any number of steps."""
-    pairs = [("a", "1"), ("x", "9"), ("A!", "2"), ("b", "2."), ("y", "8")]
+@given(pairs=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=60))
+def test_components(pairs: list[tuple[int, int]]) -> None:
+    """Two rows have the same first one exactly if shared sources and targets lead from one to the other."""
+    sources, targets = (np.array([pair[side] for pair in pairs], np.uint64) for side in (0, 1))
+    expected = list(range(len(pairs)))
+    for _ in pairs:
+        for one, other in product(range(len(pairs)), repeat=2):
+            if pairs[one][0] == pairs[other][0] or pairs[one][1] == pairs[other][1]:
+                expected[one] = min(expected[one], expected[other])
 
-    assert components(pairs) == [[0, 2, 3], [1], [4]]
+    assert components(sources, targets).tolist() == expected
 
 
-def test_sides_are_apart() -> None:
-    """A source that equals another pair's target links nothing."""
-    assert components([("a", "b"), ("b", "c")]) == [[0], [1]]
+def test_chains_stay_together() -> None:
+    """Pairs are linked by a shared source or target, folded, over any number of steps; the sides are apart."""
+    chain = [("a", "1"), ("A!", "2"), ("b", "2."), ("b", "c")]
+    pairs = [*chain, *[(f"x{i}", f"y{i}") for i in range(9)], ("2", "a")]
+
+    parts = [split(pairs, 4, 2, seed) for seed in range(20)]
+
+    for part in parts:
+        assert {len(set(chain) & set(own)) for own in (part.dev, part.test)} <= {0, 4}
+    assert any(len(set(chain) & set(part.dev)) == 4 for part in parts)
+    assert any(("2", "a") in part.test for part in parts)
 
 
 def test_split_depends_on_the_seed_alone() -> None:
@@ -56,8 +73,10 @@ def test_split_depends_on_the_seed_alone() -> None:
 
 def test_train_keeps_the_order_of_the_corpus() -> None:
     """What remains is in the order in which it came."""
-    train = split([(f"s{i:02}", f"t{i:02}") for i in range(50)], 5, 5, seed=1).train
+    pairs = [(f"s{i:02}", f"t{i:02}") for i in range(50)]
+    train = list(split(pairs, 5, 5, seed=1).train(pairs))
 
+    assert len(train) == 40
     assert train == sorted(train)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from training.config import TrainingConfig
 from training.corpus.config import CorpusConfig, PrepareConfig, read_corpora
 from training.corpus.prepared import PreparedCorpus, weighted
 from training.corpus.records import TextPair
-from training.corpus.splitting import Sentences, fold
+from training.corpus.sentences import Sentences, fold
 from training.prepare import prepare, prepare_corpus
 from training.run_data import training_batches
 
@@ -173,7 +174,9 @@ def test_interrupted_run_is_not_finished(
     assert prepared().training_sets[0].size == 170
 
 
-@pytest.mark.parametrize("name", ["train.en-de.tsv", "report.json", "tokenizer/tokenizer.json", "corpus.json.partial"])
+@pytest.mark.parametrize(
+    "name", [".train.en-de.tsv.partial", "report.json", "tokenizer/tokenizer.json", "corpus.json.partial"]
+)
 def test_a_full_disk(prepared: Callable[..., PreparedCorpus], tmp_path: Path, name: str) -> None:
     """Whatever is written when it happens, the error says what to do, and the same command then succeeds."""
     (tmp_path / "out" / "tokenizer").mkdir(parents=True)
@@ -181,7 +184,7 @@ def test_a_full_disk(prepared: Callable[..., PreparedCorpus], tmp_path: Path, na
 
     with pytest.raises(SaveError, match=r"No space left on device; free some space, then give the same command again$"):
         prepared()
-    (tmp_path / "out" / name).unlink()
+    (tmp_path / "out" / name).unlink(missing_ok=True)
     assert prepared().training_sets[0].size == 170
 
 
@@ -191,6 +194,24 @@ def test_finished_corpus_is_not_overwritten(prepared: Callable[..., PreparedCorp
 
     with pytest.raises(DataError, match="holds a finished corpus; remove it or choose another output folder"):
         prepared()
+
+
+@pytest.mark.parametrize("given", ["files", "test", "keep_out"])
+def test_what_is_read_is_not_written_over(corpus: Path, tmp_path: Path, given: str) -> None:
+    """Whose corpus lies under the name of a result keeps it."""
+    name = "test.en-de.tsv" if given == "test" else "train.en-de.tsv"
+    own = shutil.copy(corpus, tmp_path / name)
+    values = {
+        "files": [str(corpus)],
+        "source": "en",
+        "target": "de",
+        given: [str(own) if given == "files" else f"en-de={own}"],
+    }
+    before = Path(own).read_bytes()
+
+    with pytest.raises(DataError, match=rf"{name} would be written over; choose another output folder than {tmp_path}"):
+        prepare_corpus(PrepareConfig.read({"corpora": [values]}, where="x"), tmp_path)
+    assert Path(own).read_bytes() == before
 
 
 def test_output_is_a_file(prepared: Callable[..., PreparedCorpus], corpus: Path) -> None:
@@ -438,7 +459,7 @@ def test_a_file_instead_of_the_folder(corpus: Path) -> None:
 
 def test_command_with_an_impossible_option(corpus: Path, tmp_path: Path) -> None:
     """A value out of range is our error, not a traceback of pydantic."""
-    result = run(corpus, "--source", "en", "--target", "de", "--output", tmp_path / "x", "--max-ratio", 0.5)
+    result = run(corpus, "--source", "en", "--target", "de", "--output", tmp_path, "--max-ratio", 0.5)
 
     assert isinstance(result.exception, ConfigError)
     assert "options: --max-ratio is 0.5" in str(result.exception)

@@ -1,13 +1,14 @@
 """What may be wrong with training sets although no rule drops it: it is counted and shown, and people decide."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 from nmt.config import Config
 from nmt.text.languages import base_language, detect, is_known, name
 from training.corpus.cleaning import Example, shortened
-from training.corpus.records import Direction, TextPair
-from training.corpus.splitting import fold
+from training.corpus.records import Direction, TextPairs
+from training.corpus.sentences import fold
 
 _GRAM = 6  # characters
 _MOST_OF = 0.8
@@ -35,7 +36,7 @@ class Finding(Config):
         return "\n".join(lines) + "\n"
 
 
-TrainingPairs = Mapping[str, tuple[Direction, Sequence[TextPair]]]
+TrainingPairs = Mapping[str, tuple[Direction, TextPairs]]
 """Languages and pairs by the file that they are written to, in which an example's line is counted."""
 
 
@@ -111,7 +112,7 @@ def other_languages(train: TrainingPairs) -> Iterator[Finding]:
         for side, language in enumerate(languages):
             if not is_known(language):
                 continue
-            texts = [(line, pairs[line - 1][side]) for line in range(1, len(pairs) + 1, step)]
+            texts = [(line, pair[side]) for line, pair in islice(enumerate(pairs, start=1), 0, None, step)]
             clear = [(line, text) for line, text in texts if len(text) >= _CLEAR]
             candidates = list(dict.fromkeys((language, *_COMMON)))
             found = [

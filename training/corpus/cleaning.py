@@ -10,6 +10,7 @@ from nmt.config import Config
 from nmt.text.languages import detect, is_known, name
 from nmt.text.normalize import Form, normalize
 from training.corpus.records import Direction, Line, Reason, Rejected, TextPair
+from training.corpus.sentences import digest
 
 _EXAMPLES = 5  # kept a reason
 _SHOWN = 80  # characters of an example a side
@@ -112,7 +113,7 @@ class Cleaner:
         """
         self._config, self._form, self._held_out = config, form, held_out
         self._languages = languages if config.check_languages and languages and _differ(*languages) else None
-        self._seen: set[TextPair] = set()
+        self._seen: set[int] = set()
         self._kept = 0
         self._counts: Counter[Reason] = Counter()
         self._examples: dict[Reason, list[Example]] = {}
@@ -158,12 +159,13 @@ class Cleaner:
             return Reason.IDENTICAL, ""
         if (source, target) in self._held_out:
             return Reason.HELD_OUT, ""
-        if config.drop_duplicates and pair in self._seen:
+        known = digest("\t".join(pair)) if config.drop_duplicates else 0
+        if known in self._seen:
             return Reason.DUPLICATE, ""
         if self._languages and (fault := _misplaced(pair, self._languages)):
             return fault
         if config.drop_duplicates:
-            self._seen.add(pair)
+            self._seen.add(known)
         return None
 
     def _unlike(self, source: str, target: str) -> bool:

@@ -13,6 +13,7 @@ from nmt.config import Config
 from nmt.errors import ConfigError, DataError
 from training.corpus.records import Direction, TextPair
 from training.corpus.splitting import References
+from training.disk import replacing
 
 FORMAT = 2
 MANIFEST = "corpus.json"
@@ -27,6 +28,25 @@ class Part(Config):
 
     file: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairFile:
+    """Pairs on the disk, read anew each time: their number does not matter to the memory."""
+
+    path: Path
+    size: int
+
+    @classmethod
+    def write(cls, path: Path, pairs: Iterable[TextPair]) -> Self:
+        """Raises `OSError` as the system does. `pairs` may come from the file that is replaced."""
+        return cls(path, write_rows(path, pairs))
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[TextPair]:
+        return ((source, target) for source, target, *_ in _rows(self.path))
 
 
 class CorpusEntry(Config):
@@ -74,7 +94,7 @@ class TrainingSet:
 
     def pairs(self) -> Iterator[TextPair]:
         """Each pair once, as source and target of `direction`, in the order of the corpus, from the disk."""
-        for one, other, *_ in _rows(self.path):
+        for one, other in PairFile(self.path, self.size):
             yield (other, one) if self.backward else (one, other)
 
 
@@ -159,10 +179,17 @@ def weighted(items: Iterable[T], weight: float, seed: int) -> Iterator[T]:
         yield from itertools.repeat(item, copies)
 
 
-def write_rows(path: Path, rows: Iterable[Iterable[str]]) -> None:
-    """Write a TSV file; the texts hold neither tabs nor line breaks, as the cleaner leaves them."""
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines("\t".join(row) + "\n" for row in rows)
+def write_rows(path: Path, rows: Iterable[Iterable[str]]) -> int:
+    """Replace a TSV file as a whole; the texts hold neither tabs nor line breaks, as the cleaner leaves them.
+
+    Returns how many rows there were.
+    """
+    count = 0
+    with replacing(path) as file:
+        for row in rows:
+            file.write("\t".join(row).encode() + b"\n")
+            count += 1
+    return count
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> PreparedCorpus:

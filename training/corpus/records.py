@@ -1,13 +1,23 @@
 """What the readers yield: pairs, and lines that are none."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 TextPair = tuple[str, str]
 """Source and target text."""
 
 Direction = tuple[str, str]
 """Source and target language."""
+
+
+class TextPairs(Protocol):
+    """Pairs that can be counted, and gone through more than once: a list, or a file."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[TextPair]: ...
 
 
 class Reason(StrEnum):

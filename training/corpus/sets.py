@@ -1,7 +1,9 @@
 """From the files of all corpora to training, dev and test sets that share no sentence."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
 from typing import Literal
 
 from nmt.errors import DataError
@@ -9,9 +11,11 @@ from training.corpus.audit import Finding, near_copies, other_languages
 from training.corpus.cleaning import Cleaner, CleaningReport
 from training.corpus.config import CorpusConfig, PrepareConfig
 from training.corpus.held_out import PairsByDirection, read_held_out, read_kept_out
+from training.corpus.prepared import PairFile
 from training.corpus.readers import Location, decoded, locate, read
 from training.corpus.records import Direction, Reason, TextPair
-from training.corpus.splitting import Sentences, split
+from training.corpus.sentences import Sentences
+from training.corpus.splitting import split
 
 Tell = Callable[[str], None]
 Part = Literal["dev", "test"]
@@ -21,7 +25,7 @@ Part = Literal["dev", "test"]
 class Sets:
     """Training pairs by the title of their corpus, their sides in the order of its columns; the others by direction."""
 
-    train: dict[str, list[TextPair]] = field(default_factory=dict)
+    train: dict[str, PairFile] = field(default_factory=dict)
     held_out: dict[Part, PairsByDirection] = field(default_factory=lambda: {"dev": {}, "test": {}})
     reports: dict[str, CleaningReport] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
@@ -32,30 +36,34 @@ class Sets:
             self.held_out[part].setdefault(direction, []).extend(pairs)
 
 
-def collect(config: PrepareConfig, tell: Tell) -> Sets:
-    """Read, clean and split all corpora.
+def collect(config: PrepareConfig, folder: Path, tell: Tell) -> Sets:
+    """Read, clean and split all corpora; the training sets go to files in `folder` as they are read.
 
     No dev or test sentence of any corpus is left in the training set of any other that has its language. So corpora
     that are split come first, and none gives up a sentence that one before it trains on.
+    Raises `DataError` if a file cannot be read or leaves too little, and `OSError` if its own cannot be written.
     """
     sets = Sets()
     held_out, trained = Sentences(), Sentences()
     for corpus in config.corpora:
         _read_own(config, corpus, sets, held_out, tell)
-    for corpus in sorted(config.corpora, key=lambda corpus: not corpus.is_split):
-        pairs = _clean(config, corpus, sets, held_out, tell)
+    in_turn = sorted(config.corpora, key=lambda corpus: not corpus.is_split)
+    for number, corpus in enumerate(in_turn, start=1):
+        pairs = _clean(config, corpus, folder, sets, held_out, tell)
         sizes = corpus.cut_sizes(len(pairs))
         if corpus.is_split:
             tell(f"splitting off {sizes[0]:,} dev and {sizes[1]:,} test sentences")
         parts = split(pairs, *sizes, config.seed, trained.of(corpus.forward))
-        sets.train[corpus.title] = parts.train
+        if parts.held_out:
+            pairs = PairFile.write(pairs.path, parts.train(pairs))
+        sets.train[corpus.title] = pairs
         cut: dict[Part, list[TextPair]] = {"dev": parts.dev, "test": parts.test}
         for part, own in cut.items():
             held_out.add(corpus.forward, own)
             for direction in corpus.wanted:
                 sets.hold_out(part, direction, own if direction == corpus.forward else _reversed(own))
-        if len(config.corpora) > 1:
-            trained.add(corpus.forward, parts.train)
+        if any(later.is_split for later in in_turn[number:]):
+            trained.add(corpus.forward, pairs)
     _audit(config, sets, tell)
     return sets
 
@@ -94,14 +102,18 @@ def _read_own(config: PrepareConfig, corpus: CorpusConfig, sets: Sets, held_out:
             held_out.add(direction, own)
 
 
-def _clean(config: PrepareConfig, corpus: CorpusConfig, sets: Sets, held_out: Sentences, tell: Tell) -> list[TextPair]:
+def _clean(
+    config: PrepareConfig, corpus: CorpusConfig, folder: Path, sets: Sets, held_out: Sentences, tell: Tell
+) -> PairFile:
     """What is left of a corpus to train on and to split."""
     cleaner = Cleaner(config.cleaning, config.tokenizer.normalization, held_out.of(corpus.forward), corpus.forward)
-    pairs: list[TextPair] = []
     locations = [location for file in corpus.files for location in locate(file, corpus.forward, corpus.format)]
-    for location in locations:
+
+    def cleaned(location: Location) -> Iterator[TextPair]:
         tell(f"reading {location} ({location.format})")
-        pairs += cleaner.clean(decoded(read(location, corpus.forward)))
+        return cleaner.clean(decoded(read(location, corpus.forward)))
+
+    pairs = PairFile.write(folder / corpus.train_file, chain.from_iterable(map(cleaned, locations)))
     report = sets.reports[corpus.title] = cleaner.report()
     tell(f"\n{report.table()}\n")
     _check_read(corpus, locations, report)
