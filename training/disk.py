@@ -46,7 +46,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
-    except OSError:
+    except BaseException:
         with suppress(OSError):
             beside.unlink()  # on a full disk, half a file is in the way of everything else
         raise
@@ -73,10 +73,10 @@ def writes_explained(place: Path, *, goes_on: bool = False) -> Iterator[None]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep a folder to one run at a time; the lock ends with the process, however it ends."""
+    """Keep a folder to one process at a time; the lock ends with the process, however it ends."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
-        reserve(file, f"another process trains in {folder}; wait for it, or choose another --output")
+        reserve(file, f"another process works in {folder}; wait for it, or choose another --output")
         yield
 
 

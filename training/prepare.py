@@ -1,6 +1,7 @@
 """`nmt prepare`: from parallel text to a folder that `nmt train` takes."""
 
 import json
+import os
 import re
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,7 @@ from nmt.text.normalize import Form
 from nmt.text.tokenizer import Tokenizer
 from nmt.translator import load_model
 from training.corpus.config import CorpusConfig, Directions, PrepareConfig, read_corpora
+from training.corpus.files import is_file
 from training.corpus.held_out import PairsByDirection
 from training.corpus.prepared import (
     MANIFEST,
@@ -23,13 +25,14 @@ from training.corpus.prepared import (
     Part,
     PreparedCorpus,
     weighted,
+    weighted_size,
     write_manifest,
     write_rows,
 )
 from training.corpus.readers import Format
 from training.corpus.sets import Sets, Tell, collect
 from training.corpus.splitting import collect_references
-from training.disk import writes_explained
+from training.disk import locked, writes_explained
 from training.messages import messages
 
 
@@ -51,7 +54,7 @@ def prepare_corpus(config: PrepareConfig, output: Path, tell: Tell = lambda _: N
     if reused:
         changes = {"tokenizer": reused.config.model_dump(), "tokenizer_from": None}
         config = PrepareConfig.read({**config.model_dump(), **changes}, where=str(config.tokenizer_from))
-    with writes_explained(output):
+    with writes_explained(output), locked(output):
         sets = collect(config, output, tell)
         manifest = Manifest(
             corpora=tuple(_entry(corpus, sets) for corpus in config.corpora),
@@ -60,20 +63,20 @@ def prepare_corpus(config: PrepareConfig, output: Path, tell: Tell = lambda _: N
             seed=config.seed,
         )
         _write_reports(output, sets)
-    tokenizer = reused or _learn_tokenizer(config, sets, tell)
-    with writes_explained(output):
+        tokenizer = reused or _learn_tokenizer(config, sets, tell)
         tokenizer.save(output / TOKENIZER)
         return write_manifest(output, manifest)
 
 
 def _check_apart(config: PrepareConfig, folder: Path) -> None:
     """Refuse to write over what is to be read."""
-    held_out = [f"{part}.{'-'.join(direction)}.tsv" for part in ("dev", "test") for direction in config.directions]
-    written = {(folder / name).resolve() for name in (*(corpus.train_file for corpus in config.corpora), *held_out)}
+    names = [f"{part}.{'-'.join(direction)}.tsv" for part in ("dev", "test") for direction in config.directions]
+    names += [*(corpus.train_file for corpus in config.corpora), *_REPORTS]
+    written = {os.path.realpath(folder / name) for name in names}
     for corpus in config.corpora:
         for file in (*corpus.files, *corpus.dev, *corpus.test, *corpus.keep_out):
-            for name in (file, file.partition("=")[2]):
-                if Path(name).resolve() in written:
+            for name in (file, file.partition("=")[2], *file.split(",")):
+                if is_file(Path(name)) and os.path.realpath(name) in written:
                     raise DataError(f"{name} would be written over; choose another output folder than {folder}")
 
 
@@ -110,8 +113,9 @@ def _write_reports(folder: Path, sets: Sets) -> None:
     }
     parts = [f"== {name}\n{report.text()}" for name, report in sets.reports.items()]
     parts.append("== what is left\n" + "\n".join(finding.text() for finding in sets.findings))
-    (folder / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / "report.txt").write_text("\n".join(parts), encoding="utf-8")
+    as_json, as_text = (folder / name for name in _REPORTS)
+    as_json.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    as_text.write_text("\n".join(parts), encoding="utf-8")
 
 
 def _reused_tokenizer(config: PrepareConfig) -> Tokenizer | None:
@@ -153,7 +157,7 @@ def _learn_tokenizer(config: PrepareConfig, sets: Sets, tell: Tell) -> Tokenizer
 def _sample(config: PrepareConfig, sets: Sets) -> tuple[list[str], list[str]]:
     """What the tokenizer learns from: texts that the model reads, and those that it writes."""
     parts = [(corpus, sets.train[corpus.title]) for corpus in config.corpora]
-    total = sum(1 for corpus, own in parts for _ in weighted(range(len(own)), corpus.weight, config.seed))
+    total = sum(weighted_size(len(own), corpus.weight, config.seed) for corpus, own in parts)
     pairs = (
         pair if corpus.wanted[0] == corpus.forward else pair[::-1]
         for corpus, own in parts
@@ -171,6 +175,7 @@ Corpora = Annotated[
     ),
 ]
 HeldOutFiles = list[str] | None
+_REPORTS = ("report.json", "report.txt")
 # What there is beside tags and characters: the 256 bytes, padding, unknown, start and end.
 _SPECIAL_PIECES = 260
 _MOST_PAIRS = 500_000  # that a tokenizer is learned from

@@ -53,6 +53,14 @@ def test_moses_pair(tmp_path: Path) -> None:
     assert lines_of(f"{source},{target}") == [Pair("Go.", ("Geh.",), source, 1), Pair("Run.", ("Lauf.",), source, 2)]
 
 
+def test_moses_pair_of_long_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Together they are longer than a name can be."""
+    monkeypatch.chdir(tmp_path)
+    names = [write(Path(f"{'x' * 200}.{language}"), b"Go.") for language in EN_DE]
+
+    assert texts_of(lines_of(",".join(names))) == [("Go.", ("Go.",))]
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -385,6 +393,7 @@ def test_file_vanishes(tmp_path: Path) -> None:
     ("name", "stated", "message"),
     [
         ("no.tsv", None, r"no\.tsv is not there; check the path"),
+        (f"{'x' * 300}.tsv", None, r"xx\.tsv cannot be read: File name too long; check the path"),
         ("folder.tsv", None, r"folder\.tsv is a folder, not a file"),
         ("x.txt", None, r"the format of .*x\.txt cannot be told from its name; name it \.tsv, .*, give two"),
         ("x.txt,x.txt,x.txt", None, r"the format of .* cannot be told"),

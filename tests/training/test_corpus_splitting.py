@@ -104,7 +104,9 @@ def test_barred_pairs_stay() -> None:
     """What is barred, and what hangs together with it, is never held out."""
     pairs = [("a", "1"), ("a", "2"), ("b", "3"), ("c", "4"), ("d", "5"), ("e", "6"), ("f", "7"), ("g", "8")]
 
-    parts = split(pairs, 2, 1, seed=1, barred=[("a", "1"), ("d", "5"), ("e", "6"), ("f", "7")])
+    barred = Sentences()
+    barred.add(("en", "de"), [("A!", "x"), ("d", "x"), ("y", "6"), ("f", "7")])
+    parts = split(pairs, 2, 1, seed=1, barred=barred.of(("en", "de")))
 
     assert {*parts.dev, *parts.test} == {("b", "3"), ("c", "4"), ("g", "8")}
 

@@ -6,19 +6,22 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+import training.corpus.cleaning
 import training.prepare
-from nmt.errors import ConfigError, DataError, SaveError
+from nmt.errors import ConfigError, DataError, SaveError, TrainingError
 from nmt.text.tokenizer import Tokenizer
 from training.config import TrainingConfig
 from training.corpus.config import CorpusConfig, PrepareConfig, read_corpora
 from training.corpus.prepared import PreparedCorpus, weighted
 from training.corpus.records import TextPair
 from training.corpus.sentences import Sentences, fold
+from training.disk import locked
 from training.prepare import prepare, prepare_corpus
 from training.run_data import training_batches
 
@@ -175,7 +178,14 @@ def test_interrupted_run_is_not_finished(
 
 
 @pytest.mark.parametrize(
-    "name", [".train.en-de.tsv.partial", "report.json", "tokenizer/tokenizer.json", "corpus.json.partial"]
+    "name",
+    [
+        "..cleaned.tsv.partial",
+        ".train.en-de.tsv.partial",
+        "report.json",
+        "tokenizer/tokenizer.json",
+        "corpus.json.partial",
+    ],
 )
 def test_a_full_disk(prepared: Callable[..., PreparedCorpus], tmp_path: Path, name: str) -> None:
     """Whatever is written when it happens, the error says what to do, and the same command then succeeds."""
@@ -196,22 +206,55 @@ def test_finished_corpus_is_not_overwritten(prepared: Callable[..., PreparedCorp
         prepared()
 
 
-@pytest.mark.parametrize("given", ["files", "test", "keep_out"])
-def test_what_is_read_is_not_written_over(corpus: Path, tmp_path: Path, given: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "given", "name"),
+    [
+        ("files", "{}/train.en-de.tsv", "train.en-de.tsv"),
+        ("files", "{}/train.en-de.tsv,{}/other.de", "train.en-de.tsv"),
+        ("files", "{}/link.tsv", "train.en-de.tsv"),
+        ("test", "en-de={}/test.en-de.tsv", "test.en-de.tsv"),
+        ("keep_out", "en-de={}/train.en-de.tsv", "train.en-de.tsv"),
+        ("dev", "{}/report.txt", "report.txt"),
+    ],
+)
+def test_what_is_read_is_not_written_over(corpus: Path, tmp_path: Path, key: str, given: str, name: str) -> None:
     """Whose corpus lies under the name of a result keeps it."""
-    name = "test.en-de.tsv" if given == "test" else "train.en-de.tsv"
-    own = shutil.copy(corpus, tmp_path / name)
-    values = {
-        "files": [str(corpus)],
-        "source": "en",
-        "target": "de",
-        given: [str(own) if given == "files" else f"en-de={own}"],
-    }
-    before = Path(own).read_bytes()
+    own = tmp_path / name
+    shutil.copy(corpus, own)
+    (tmp_path / "link.tsv").symlink_to(own)
+    values = {"files": [str(corpus)], "source": "en", "target": "de", key: [given.replace("{}", str(tmp_path))]}
 
-    with pytest.raises(DataError, match=rf"{name} would be written over; choose another output folder than {tmp_path}"):
+    with pytest.raises(DataError, match=rf"would be written over; choose another output folder than {tmp_path}"):
         prepare_corpus(PrepareConfig.read({"corpora": [values]}, where="x"), tmp_path)
-    assert Path(own).read_bytes() == before
+    assert own.read_bytes() == corpus.read_bytes()
+
+
+@pytest.mark.parametrize("fault", ["too many to hold out", "broken", "stopped"])
+def test_a_corpus_that_is_refused_leaves_nothing(
+    prepared: Callable[..., PreparedCorpus], corpus: Path, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No half of a corpus lies about, and what stood in the folder still does."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "train.en-de.tsv").write_text("mine")
+    changes: dict[str, Any] = {"dev_size": 90} if fault == "too many to hold out" else {}
+    if fault == "broken":
+        corpus.write_bytes(corpus.read_text().encode() + "Grüße\tgreetings\n".encode("latin-1") * 300)
+    if fault == "stopped":
+        monkeypatch.setattr(training.corpus.cleaning.Cleaner, "_fault", Mock(side_effect=[None, KeyboardInterrupt]))
+
+    with pytest.raises(KeyboardInterrupt if fault == "stopped" else DataError):
+        prepared(**changes)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".lock", "train.en-de.tsv"]
+    assert (tmp_path / "out" / "train.en-de.tsv").read_text() == "mine"
+
+
+def test_two_at_a_time(prepared: Callable[..., PreparedCorpus], tmp_path: Path) -> None:
+    """Two that prepare in one folder would mix their corpora."""
+    with (
+        locked(tmp_path / "out"),
+        pytest.raises(TrainingError, match=r"another process works in .*out; wait for it, or choose another --output"),
+    ):
+        prepared()
 
 
 def test_output_is_a_file(prepared: Callable[..., PreparedCorpus], corpus: Path) -> None:

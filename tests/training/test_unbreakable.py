@@ -318,7 +318,7 @@ def test_a_kept_checkpoint_that_is_gone_or_cut_short(tmp_path: Path, damage: Cal
 
 def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:
     """Until the first has ended."""
-    refused = pytest.raises(TrainingError, match=r"another process trains in .*; wait for it, or choose another")
+    refused = pytest.raises(TrainingError, match=r"another process works in .*; wait for it, or choose another")
     with locked(tmp_path), refused, locked(tmp_path):
         pass
     with locked(tmp_path):

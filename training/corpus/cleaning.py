@@ -159,7 +159,7 @@ class Cleaner:
             return Reason.IDENTICAL, ""
         if (source, target) in self._held_out:
             return Reason.HELD_OUT, ""
-        known = digest("\t".join(pair)) if config.drop_duplicates else 0
+        known = config.drop_duplicates and digest("\t".join(pair))
         if known in self._seen:
             return Reason.DUPLICATE, ""
         if self._languages and (fault := _misplaced(pair, self._languages)):

@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, cast
@@ -61,6 +61,24 @@ def read_lines(path: Path, what: str) -> list[str]:
     except UnicodeDecodeError as error:
         raise DataError(f"{what} {path} is not UTF-8: {error}; {how_to_convert(path)}") from error
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is one that can be seen."""
+    with suppress(OSError):  # the name is too long, such as two of a Moses pair taken for one, or the folder closed
+        return path.is_file()
+    return False
+
+
+def check_file(path: Path) -> None:
+    """Raise a `DataError` that says why there is none."""
+    if is_file(path):
+        return
+    try:
+        what = "is a folder, not a file" if path.is_dir() else "is not there"
+    except OSError as error:
+        what = f"cannot be read: {error.strerror}"
+    raise DataError(f"{path} {what}; check the path")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from nmt.errors import DataError
 from nmt.text.normalize import Form
 from training.corpus.cleaning import Cleaner, CleaningConfig, CleaningReport
+from training.corpus.files import is_file
 from training.corpus.readers import Format, Location, decoded, locate, read
 from training.corpus.records import Direction, Line, Pair, TextPair
 
@@ -84,7 +85,7 @@ def _placed(
 ) -> list[tuple[Direction | None, Location]]:
     """The direction that the user stated, if any, and the file, or the files of an archive."""
     label, equals, rest = file.partition("=")
-    if not equals or Path(file).exists():
+    if not equals or is_file(Path(file)):
         return [(None, location) for location in locate(file, forward, stated)]
     known = {"-".join(direction): direction for direction in directions}
     if label not in known:

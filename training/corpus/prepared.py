@@ -179,6 +179,11 @@ def weighted(items: Iterable[T], weight: float, seed: int) -> Iterator[T]:
         yield from itertools.repeat(item, copies)
 
 
+def weighted_size(count: int, weight: float, seed: int) -> int:
+    """How many items `weighted` makes of `count`."""
+    return math.floor(count * weight + random.Random(seed).random())
+
+
 def write_rows(path: Path, rows: Iterable[Iterable[str]]) -> int:
     """Replace a TSV file as a whole; the texts hold neither tabs nor line breaks, as the cleaner leaves them.
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from nmt.errors import DataError, how_to_convert
 from nmt.text.languages import base_language, name
-from training.corpus.files import TextFile, TextLine, lines, members
+from training.corpus.files import TextFile, TextLine, check_file, is_file, lines, members
 from training.corpus.po import read_po
 from training.corpus.records import Direction, Line, NoPair, Pair, Reason, Rejected, is_in
 from training.corpus.tmx import read_tmx
@@ -67,11 +67,10 @@ def locate(text: str, direction: Direction, stated: Format | None = None) -> lis
     A zip archive gives all its members of a known format, and the Moses pairs among those named for the languages.
     Raises `DataError` if the format cannot be told or a file does not exist.
     """
-    two = stated in (None, "moses") and not Path(text).is_file()
+    two = stated in (None, "moses") and not is_file(Path(text))
     paths = [Path(part) for part in text.split(",")] if two else [Path(text)]
     for path in paths:
-        if not path.is_file():
-            raise DataError(f"{path} is {'a folder, not a file' if path.is_dir() else 'not there'}; check the path")
+        check_file(path)
     if len(paths) == 1 and paths[0].suffix.lower() == ".zip":
         return _in_archive(paths[0], direction, stated)
     files = tuple(map(TextFile, paths))

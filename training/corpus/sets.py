@@ -48,22 +48,24 @@ def collect(config: PrepareConfig, folder: Path, tell: Tell) -> Sets:
     for corpus in config.corpora:
         _read_own(config, corpus, sets, held_out, tell)
     in_turn = sorted(config.corpora, key=lambda corpus: not corpus.is_split)
-    for number, corpus in enumerate(in_turn, start=1):
-        pairs = _clean(config, corpus, folder, sets, held_out, tell)
-        sizes = corpus.cut_sizes(len(pairs))
-        if corpus.is_split:
-            tell(f"splitting off {sizes[0]:,} dev and {sizes[1]:,} test sentences")
-        parts = split(pairs, *sizes, config.seed, trained.of(corpus.forward))
-        if parts.held_out:
-            pairs = PairFile.write(pairs.path, parts.train(pairs))
-        sets.train[corpus.title] = pairs
-        cut: dict[Part, list[TextPair]] = {"dev": parts.dev, "test": parts.test}
-        for part, own in cut.items():
-            held_out.add(corpus.forward, own)
-            for direction in corpus.wanted:
-                sets.hold_out(part, direction, own if direction == corpus.forward else _reversed(own))
-        if any(later.is_split for later in in_turn[number:]):
-            trained.add(corpus.forward, pairs)
+    working = folder / ".cleaned.tsv"
+    try:
+        for number, corpus in enumerate(in_turn, start=1):
+            cleaned = _clean(config, corpus, working, sets, held_out, tell)
+            sizes = corpus.cut_sizes(len(cleaned))
+            if corpus.is_split:
+                tell(f"splitting off {sizes[0]:,} dev and {sizes[1]:,} test sentences")
+            parts = split(cleaned, *sizes, config.seed, trained.of(corpus.forward))
+            train = sets.train[corpus.title] = PairFile.write(folder / corpus.train_file, parts.train(cleaned))
+            cut: dict[Part, list[TextPair]] = {"dev": parts.dev, "test": parts.test}
+            for part, own in cut.items():
+                held_out.add(corpus.forward, own)
+                for direction in corpus.wanted:
+                    sets.hold_out(part, direction, own if direction == corpus.forward else _reversed(own))
+            if any(later.is_split for later in in_turn[number:]):
+                trained.add(corpus.forward, train)
+    finally:
+        working.unlink(missing_ok=True)
     _audit(config, sets, tell)
     return sets
 
@@ -103,9 +105,9 @@ def _read_own(config: PrepareConfig, corpus: CorpusConfig, sets: Sets, held_out:
 
 
 def _clean(
-    config: PrepareConfig, corpus: CorpusConfig, folder: Path, sets: Sets, held_out: Sentences, tell: Tell
+    config: PrepareConfig, corpus: CorpusConfig, working: Path, sets: Sets, held_out: Sentences, tell: Tell
 ) -> PairFile:
-    """What is left of a corpus to train on and to split."""
+    """What is left of a corpus to train on and to split, in the file `working`."""
     cleaner = Cleaner(config.cleaning, config.tokenizer.normalization, held_out.of(corpus.forward), corpus.forward)
     locations = [location for file in corpus.files for location in locate(file, corpus.forward, corpus.format)]
 
@@ -113,7 +115,7 @@ def _clean(
         tell(f"reading {location} ({location.format})")
         return cleaner.clean(decoded(read(location, corpus.forward)))
 
-    pairs = PairFile.write(folder / corpus.train_file, chain.from_iterable(map(cleaned, locations)))
+    pairs = PairFile.write(working, chain.from_iterable(map(cleaned, locations)))
     report = sets.reports[corpus.title] = cleaner.report()
     tell(f"\n{report.table()}\n")
     _check_read(corpus, locations, report)

@@ -2,7 +2,7 @@
 
 import random
 from array import array
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
@@ -10,11 +10,12 @@ import numpy as np
 
 from nmt.errors import DataError
 from training.corpus.records import TextPair, TextPairs
-from training.corpus.sentences import digest, fold
+from training.corpus.sentences import SentencePairs, digest, fold
 
 References = list[tuple[str, list[str]]]
 """Sources, each with its references."""
 
+_NOTHING = SentencePairs(frozenset(), frozenset())
 # What is known of a pair while a corpus is split: 25 bytes, so that the texts can stay on the disk.
 _ROW = np.dtype([("source", "u8"), ("target", "u8"), ("exact_source", "u8"), ("barred", "?")])
 
@@ -32,10 +33,10 @@ class Split:
         return (pair for row, pair in enumerate(pairs) if row not in self.held_out)
 
 
-def split(pairs: TextPairs, dev_size: int, test_size: int, seed: int, barred: Container[TextPair] = ()) -> Split:
+def split(pairs: TextPairs, dev_size: int, test_size: int, seed: int, barred: SentencePairs = _NOTHING) -> Split:
     """Cut off dev and test sets of so many distinct sources; whole components move, in an order that `seed` decides.
 
-    Components with a `barred` pair stay in the training set.
+    Components with a `barred` sentence stay in the training set.
     Raises `DataError` when the pairs do not give that many, or less than half of them would be left to train on.
     """
     if 2 * (dev_size + test_size) > len(pairs):
@@ -45,14 +46,18 @@ def split(pairs: TextPairs, dev_size: int, test_size: int, seed: int, barred: Co
         )
     if not dev_size + test_size:
         return Split([], [], frozenset())
-    known = ((digest(fold(pair[0])), digest(fold(pair[1])), digest(pair[0]), pair in barred) for pair in pairs)
-    rows = np.fromiter(known, _ROW, len(pairs))
+    rows = np.fromiter((_row(pair, barred) for pair in pairs), _ROW, len(pairs))
     groups = _shuffled_groups(components(rows["source"], rows["target"]), rows["barred"], seed)
     dev, too_large = _take(groups, rows["exact_source"], dev_size, "dev_size")
     test, _ = _take(chain(too_large, groups), rows["exact_source"], test_size, "test_size")
     held_out = frozenset((*dev, *test))
     texts = {row: pair for row, pair in enumerate(pairs) if row in held_out}
     return Split([texts[row] for row in dev], [texts[row] for row in test], held_out)
+
+
+def _row(pair: TextPair, barred: SentencePairs) -> tuple[int, int, int, bool]:
+    source, target = map(digest, map(fold, pair))
+    return source, target, digest(pair[0]), source in barred.sources or target in barred.targets
 
 
 def components(sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
