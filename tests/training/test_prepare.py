@@ -10,6 +10,8 @@ from unittest.mock import Mock
 
 import pytest
 import typer
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 import training.corpus.cleaning
@@ -18,7 +20,7 @@ from nmt.errors import ConfigError, DataError, SaveError, TrainingError
 from nmt.text.tokenizer import Tokenizer
 from training.config import TrainingConfig
 from training.corpus.config import CorpusConfig, PrepareConfig, read_corpora
-from training.corpus.prepared import PreparedCorpus, weighted
+from training.corpus.prepared import PreparedCorpus, weighted, weighted_size
 from training.corpus.records import TextPair
 from training.corpus.sentences import Sentences, fold
 from training.disk import locked
@@ -603,6 +605,12 @@ def test_weighted() -> None:
     assert list(weighted(["a", "b", "c", "d"], 2.5, seed=1)).count("a") in (2, 3)
     assert len(list(weighted(["a", "b", "c", "d"], 2.5, seed=1))) == 10
     assert len(set(weighted(range(100), 0.3, seed=1))) == 30
+
+
+@given(count=st.integers(0, 200), weight=st.floats(0.01, 9), seed=st.integers(0, 99))
+def test_weighted_size(count: int, weight: float, seed: int) -> None:
+    """As many as there are."""
+    assert weighted_size(count, weight, seed) == len(list(weighted(range(count), weight, seed)))
 
 
 @pytest.mark.parametrize(
