@@ -3,17 +3,13 @@
 import json
 import os
 import re
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from nmt.errors import ConfigError, DataError, VocabularyTooLarge
-from nmt.text.learning import train_tokenizer
+from nmt.errors import ConfigError, DataError
 from nmt.text.normalize import Form
-from nmt.text.tokenizer import Tokenizer
-from nmt.translator import load_model
 from training.corpus.config import CorpusConfig, Directions, PrepareConfig, read_corpora
 from training.corpus.files import is_file
 from training.corpus.held_out import PairsByDirection
@@ -24,14 +20,13 @@ from training.corpus.prepared import (
     Manifest,
     Part,
     PreparedCorpus,
-    weighted,
-    weighted_size,
     write_manifest,
     write_rows,
 )
 from training.corpus.readers import Format
 from training.corpus.sets import Sets, Tell, collect
 from training.corpus.splitting import collect_references
+from training.corpus.vocabulary import learn_tokenizer, reused_tokenizer
 from training.disk import locked, writes_explained
 from training.messages import messages
 
@@ -50,7 +45,7 @@ def prepare_corpus(config: PrepareConfig, output: Path, tell: Tell = lambda _: N
     except OSError as error:
         raise DataError(f"the folder {output} cannot be made: {error.strerror}") from error
     _check_apart(config, output)
-    reused = _reused_tokenizer(config)
+    reused = reused_tokenizer(config)
     if reused:
         changes = {"tokenizer": reused.config.model_dump(), "tokenizer_from": None}
         config = PrepareConfig.read({**config.model_dump(), **changes}, where=str(config.tokenizer_from))
@@ -63,7 +58,7 @@ def prepare_corpus(config: PrepareConfig, output: Path, tell: Tell = lambda _: N
             seed=config.seed,
         )
         _write_reports(output, sets)
-        tokenizer = reused or _learn_tokenizer(config, sets, tell)
+        tokenizer = reused or learn_tokenizer(config, sets, tell)
         tokenizer.save(output / TOKENIZER)
         return write_manifest(output, manifest)
 
@@ -118,55 +113,6 @@ def _write_reports(folder: Path, sets: Sets) -> None:
     as_text.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _reused_tokenizer(config: PrepareConfig) -> Tokenizer | None:
-    """That of the model folder that the settings name, if it knows all target languages."""
-    if config.tokenizer_from is None:
-        return None
-    tokenizer = load_model(config.tokenizer_from).tokenizer
-    for source, target in config.directions:
-        if target not in tokenizer.languages:
-            raise ConfigError(
-                f"{config.tokenizer_from} translates into {', '.join(tokenizer.languages)}, but the corpora want "
-                f"{source}-{target}; leave that direction out, or learn a new tokenizer and train a new model"
-            )
-    return tokenizer
-
-
-def _learn_tokenizer(config: PrepareConfig, sets: Sets, tell: Tell) -> Tokenizer:
-    """Learn from the training sets alone, as often as their weights say, since that is what the model will see.
-
-    Of more pairs than `_MOST_PAIRS` it learns from as many, evenly spaced: more text would take much more memory and
-    time, and hardly change the pieces. A size that nobody has asked for is lowered if the text cannot fill it.
-    """
-    read, written = _sample(config, sets)
-    targets = list(dict.fromkeys(target for _, target in config.directions))
-    settings = config.tokenizer
-    while True:
-        tell(f"learning the tokenizer ({settings.algorithm}, {settings.vocabulary_size:,} pieces)")
-        try:
-            return train_tokenizer(read, written, targets, settings)
-        except VocabularyTooLarge as error:
-            least = _SPECIAL_PIECES + len(targets) + len(set().union(*read, *written))
-            if "vocabulary_size" in config.tokenizer.model_fields_set or error.largest < least:
-                raise
-            tell(f"the text gives at most {error.largest:,} pieces")
-            # In the middle: the largest vocabulary would have whole sentences as pieces.
-            settings = settings.model_copy(update={"vocabulary_size": (least + error.largest) // 2})
-
-
-def _sample(config: PrepareConfig, sets: Sets) -> tuple[list[str], list[str]]:
-    """What the tokenizer learns from: texts that the model reads, and those that it writes."""
-    parts = [(corpus, sets.train[corpus.title]) for corpus in config.corpora]
-    total = sum(weighted_size(len(own), corpus.weight, config.seed) for corpus, own in parts)
-    pairs = (
-        pair if corpus.wanted[0] == corpus.forward else pair[::-1]
-        for corpus, own in parts
-        for pair in weighted(own, corpus.weight, config.seed)
-    )
-    sample = list(islice(pairs, 0, None, max(1, -(-total // _MOST_PAIRS))))
-    return [own for own, _ in sample], [own for _, own in sample]
-
-
 Corpora = Annotated[
     list[str],
     typer.Argument(
@@ -176,9 +122,6 @@ Corpora = Annotated[
 ]
 HeldOutFiles = list[str] | None
 _REPORTS = ("report.json", "report.txt")
-# What there is beside tags and characters: the 256 bytes, padding, unknown, start and end.
-_SPECIAL_PIECES = 260
-_MOST_PAIRS = 500_000  # that a tokenizer is learned from
 _KEYS = re.compile(r"\bcorpora\.0: |\b(?:(?:corpora\.0|tokenizer|cleaning)\.(\w+)|((?:dev|test|vocabulary)_size)\b)")
 _PIECE_OPTIONS = ("vocabulary_size", "algorithm", "separate_tokenizers", "normalization")
 

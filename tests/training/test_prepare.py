@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 import training.corpus.cleaning
-import training.prepare
 from nmt.errors import ConfigError, DataError, SaveError, TrainingError
 from nmt.text.tokenizer import Tokenizer
 from training.config import TrainingConfig
+from training.corpus import vocabulary
 from training.corpus.config import CorpusConfig, PrepareConfig, read_corpora
 from training.corpus.prepared import PreparedCorpus, weighted, weighted_size
 from training.corpus.records import TextPair
@@ -170,7 +170,7 @@ def test_interrupted_run_is_not_finished(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.prepare, "train_tokenizer", interrupt)
+        patch.setattr(vocabulary, "train_tokenizer", interrupt)
         with pytest.raises(KeyboardInterrupt):
             prepared()
 
@@ -712,9 +712,9 @@ def test_a_tokenizer_learns_from_no_more_than_some_pairs_of_all_of_the_corpus(
 ) -> None:
     """Evenly spaced, and those of both sides belong together: more would take memory in proportion."""
     read = list[list[str]]()
-    learn = training.prepare.train_tokenizer
-    monkeypatch.setattr(training.prepare, "_MOST_PAIRS", 50)
-    monkeypatch.setattr(training.prepare, "train_tokenizer", lambda *own: (read.extend(own[:2]), learn(*own))[1])
+    learn = vocabulary.train_tokenizer
+    monkeypatch.setattr(vocabulary, "_MOST_PAIRS", 50)
+    monkeypatch.setattr(vocabulary, "train_tokenizer", lambda *own: (read.extend(own[:2]), learn(*own))[1])
     pairs = train_pairs(prepared())
 
     assert 25 < len(read[0]) <= 50

@@ -42,7 +42,11 @@ class SentencePairs:
     def __contains__(self, pair: object) -> bool:
         if not isinstance(pair, tuple) or not (self.sources or self.targets):
             return False
-        return digest(fold(pair[0])) in self.sources or digest(fold(pair[1])) in self.targets
+        return self.have(*map(digest, map(fold, pair)))
+
+    def have(self, source: int, target: int) -> bool:
+        """Whether one of these digests is known."""
+        return source in self.sources or target in self.targets
 
 
 def digest(text: str) -> int:

@@ -57,7 +57,7 @@ def split(pairs: TextPairs, dev_size: int, test_size: int, seed: int, barred: Se
 
 def _row(pair: TextPair, barred: SentencePairs) -> tuple[int, int, int, bool]:
     source, target = map(digest, map(fold, pair))
-    return source, target, digest(pair[0]), source in barred.sources or target in barred.targets
+    return source, target, digest(pair[0]), barred.have(source, target)
 
 
 def components(sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
