@@ -118,23 +118,22 @@ class Frame:
     places: dict[int, int]
 
 
-def trace(
-    frames: Sequence[Frame], ticket: int, rows: Integers, source_size: int, config: SearchConfig
-) -> list[Hypothesis]:
-    """The hypotheses that end in `rows` (N,) of the last frame, read backwards from there to the first."""
+def trace(frames: Sequence[Frame], ticket: int, row: int, source_size: int, config: SearchConfig) -> Hypothesis:
+    """The hypothesis that ends in `row` of the last frame, read backwards from there to the first.
+
+    Number by number, as NumPy takes longer to find a few of them.
+    """
     pieces, totals, weights = [], [], []
     for frame in reversed(frames):
         place = frame.places[ticket]
-        parents = frame.parents[place, rows]
-        pieces.append(frame.pieces[place, rows])
-        totals.append(frame.log_probs[place, rows])
-        weights.append(frame.weights[place, parents, :source_size])
-        rows = parents
-    paths = np.array(pieces[::-1]).T.tolist()
-    log_probs = np.array(totals[::-1], dtype=np.float32).T
-    log_probs[:, 1:] -= log_probs[:, :-1].copy()
-    attention = np.array(weights[::-1], dtype=np.float32).swapaxes(0, 1)
-    return [Hypothesis(*own, final_score(*own[1:], config)) for own in zip(paths, log_probs, attention, strict=True)]
+        pieces.append(frame.pieces.item(place, row))
+        totals.append(frame.log_probs.item(place, row))
+        row = frame.parents.item(place, row)
+        weights.append(frame.weights[place, row, :source_size])
+    log_probs = np.array(totals[::-1], dtype=np.float32)
+    log_probs[1:] -= log_probs[:-1].copy()
+    attention = np.array(weights[::-1], dtype=np.float32)
+    return Hypothesis(pieces[::-1], log_probs, attention, final_score(log_probs, attention, config))
 
 
 def can_still_win(best_live: float, longest: int, finished: Sequence[Hypothesis], config: SearchConfig) -> bool:

@@ -167,15 +167,16 @@ class Engine(Generic[State]):
 
     def _collect(self, pool: Pool[State], ended: Flags) -> None:
         """Trace the hypotheses that ended in this step."""
-        places = np.flatnonzero(ended.any(axis=1)).tolist()
+        places = np.argwhere(ended).tolist()
         frames = list(self._frames) if places else []
-        for place in places:
+        for place, row in places:
             sentence = pool.sentences[place]
             own = frames[sentence.first_frame - self._dropped_frames :]
-            rows = np.flatnonzero(ended[place])
-            sentence.finished += trace(own, sentence.ticket, rows, len(sentence.source), sentence.config)
-            if sentence.config.diversity_groups > 1:  # which do not know of each other's ends
-                sentence.finished = list({tuple(one.pieces): one for one in sentence.finished}.values())
+            hypothesis = trace(own, sentence.ticket, row, len(sentence.source), sentence.config)
+            # Groups of a diverse search do not know of each other's ends.
+            groups = sentence.config.diversity_groups > 1
+            if not (groups and any(hypothesis.pieces == other.pieces for other in sentence.finished)):
+                sentence.finished.append(hypothesis)
 
     def _release(self, pool: Pool[State]) -> list[Finished]:
         """Let the sentences go whose search is over."""
