@@ -97,9 +97,10 @@ INLINE VI add_products(VI sum, int32_t x, VI w) {
     return (VI)_mm256_dpbusd_avx_epi32((__m256i)sum, _mm256_set1_epi32(x), (__m256i)w);
 }
 #elif defined(__AVX2__)
-INLINE VI factors(const int8_t *weights) { return (VI)_mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)weights)); }
+/* Two products are added up in 16 bits first, which hold them: 2 * 255 * 63 < 2^15. */
 INLINE VI add_products(VI sum, int32_t x, VI w) {
-    return sum + (VI)_mm256_madd_epi16(_mm256_set1_epi32(x), (__m256i)w);
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi32(x), (__m256i)w);
+    return sum + (VI)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 #elif defined(__SSE2__)
 INLINE VI factors(const int8_t *weights) {
@@ -170,9 +171,11 @@ MULTIPLY(5)
 MULTIPLY(6)
 static Multiply *const MULTIPLIERS[TILE] = {multiply_1, multiply_2, multiply_3, multiply_4, multiply_5, multiply_6};
 
-/* x Wᵀ + b for the rows from `first` on, and one group of outputs. Returns how many rows that are. */
+/* x Wᵀ + b for the rows from `first` on, and one group of outputs. Returns how many rows that are: 8 are not 6 and 2, but
+ * twice 4, as weights that are read for few rows keep the processor waiting. */
 INLINE int multiply(const void *joined, int64_t n, int64_t first, const Weights *w, int64_t group, VF sums[TILE][4]) {
-    int rows = n - first < TILE ? n - first : TILE;
+    int64_t left = n - first, tiles = (left + TILE - 1) / TILE;
+    int rows = (left + tiles - 1) / tiles;
     MULTIPLIERS[rows - 1]((const char *)joined + first * w->inputs * input_size(w), w, group, sums);
     for (int j = 0; j < 4; j++) {
         VF bias = load(w->bias + group * GROUP + j * W);
@@ -189,9 +192,9 @@ static void affine(int64_t n, const Weights *w, const Part *parts, int count, in
     void *joined = scratch(JOINED, n * w->inputs * input_size(w));
     join(parts, count, n, w, joined);
     for (int64_t group = 0; group * GROUP < w->outputs; group++) {
-        for (int64_t first = 0; first < n; first += TILE) {
+        for (int64_t first = 0, rows; first < n; first += rows) {
             VF sums[TILE][4];
-            int rows = multiply(joined, n, first, w, group, sums);
+            rows = multiply(joined, n, first, w, group, sums);
             for (int r = 0; r < rows; r++)
                 for (int j = 0; j < 4; j++) {
                     int64_t at = group * GROUP + j * W;
@@ -288,9 +291,9 @@ static void lstm_step(int64_t n, int64_t size, const Cell *cell, const Part *par
     join(parts, count, n, w, joined);
     int64_t groups = (size + W - 1) / W;
     for (int64_t group = 0; group < groups; group++) {
-        for (int64_t first = 0; first < n; first += TILE) {
+        for (int64_t first = 0, rows; first < n; first += rows) {
             VF sums[TILE][4];
-            int rows = multiply(joined, n, first, w, group, sums);
+            rows = multiply(joined, n, first, w, group, sums);
             for (int64_t row = first; row < first + rows; row++) {
                 VF *gates = sums[row - first];
                 const float *added = known.gates ? known.gates + (known.rows[row] * groups + group) * GROUP : 0;
@@ -341,14 +344,13 @@ typedef struct {
     Bidirectional layers[DEEPEST];
 } Encoder;
 
-/* Embedded (B, S, E) → values (B, S, 2H), zero behind the ends. `between` is as large, for what the layers below give. See
- * nmt.model.encoder.Encoder. */
-int encode(const Encoder *encoder, int64_t batch, int64_t steps, int64_t width, const float *embedded,
-           const int64_t *lengths, float *values, float *between) {
-    ENTER;
-    int64_t n = batch * steps, size = encoder->size;
+/* Embedded (B, S, E) → values (B, S, 2H), zero behind the ends. `between` is as large, for what the layers below give. */
+static void encode_some(const Encoder *encoder, int64_t batch, int64_t steps, int64_t width, const float *embedded,
+                        const int64_t *lengths, float *values, float *between) {
+    int64_t n = batch * steps, size = encoder->size, longest = 0;
     int64_t *forward = scratch(PLACES, 2 * n * sizeof(int64_t)), *backward = forward + n;
-    for (int64_t t = 0; t < steps; t++)
+    for (int64_t b = 0; b < batch; b++) longest = lengths[b] > longest ? lengths[b] : longest;
+    for (int64_t t = 0; t < longest; t++)
         for (int64_t b = 0; b < batch; b++) {
             int within = t < lengths[b];
             forward[t * batch + b] = within ? b * steps + t : -1;
@@ -363,13 +365,25 @@ int encode(const Encoder *encoder, int64_t batch, int64_t steps, int64_t width, 
             const Direction *own = &layer->directions[d];
             float *gates = scratch(GATES, n * own->inputs->outputs * sizeof(float));
             affine(n, own->inputs, &inputs, 1, PLAIN, gates);
-            lstm_sequence(steps, batch, size, &own->cell, gates, d ? backward : forward, out + d * size, 2 * size);
+            lstm_sequence(longest, batch, size, &own->cell, gates, d ? backward : forward, out + d * size, 2 * size);
         }
         for (int64_t i = 0; i < n * 2 * size && depth && encoder->residual; i++) out[i] += inputs.values[i];
         for (int64_t place = 0; place < n && layer->scale; place++)
             if (place % steps < lengths[place / steps])
                 standardize(out + place * 2 * size, 2 * size, layer->scale, layer->shift);
         inputs = (Part){out, 0, 2 * size};
+    }
+}
+
+#define TOGETHER 24 /* sentences: what lies between the products of more does not stay in the caches */
+
+/* See nmt.model.encoder.Encoder. */
+int encode(const Encoder *encoder, int64_t batch, int64_t steps, int64_t width, const float *embedded,
+           const int64_t *lengths, float *values, float *between) {
+    ENTER;
+    for (int64_t b = 0; b < batch; b += TOGETHER) {
+        int64_t some = batch - b < TOGETHER ? batch - b : TOGETHER, out = b * steps * 2 * encoder->size;
+        encode_some(encoder, some, steps, width, embedded + b * steps * width, lengths + b, values + out, between + out);
     }
     free_large();
     LEAVE;
@@ -419,9 +433,11 @@ typedef struct {
     float factor;
 } Attention;
 
-/* values (B, S, M), keys (B, S, A), bias (B, S), added to the scores. */
+/* Of the sentences of a step, B, which are those at sentences (B) among the B' that are held: values (B', S, M), keys
+ * (B', S, A), bias (B', S), added to the scores. */
 typedef struct {
     int64_t batch, places;
+    const int64_t *sentences;
     const float *values, *keys, *bias;
 } Memory;
 
@@ -437,26 +453,25 @@ static void attend(const Attention *a, const Memory *m, Live live, const float *
     int64_t own = a->size / a->heads, mixed = a->memory / a->heads, places = m->places;
     float *scores = scratch(SCORES, (places + W) * sizeof(float));
     for (int64_t row = 0; row < live.n; row++) {
-        int64_t first = live.places[row] / live.k * places;
+        int64_t first = m->sentences[live.places[row] / live.k] * places, count = places;
+        float *seen = weights + live.places[row] * places;
+        while (count > 1 && m->bias[first + count - 1] == -INFINITY) seen[--count] = 0;
         for (int64_t h = 0; h < a->heads; h++) {
             const float *query = queries + row * a->size + h * own, *keys = m->keys + first * a->size + h * own;
-            for (int64_t s = 0; s < places; s++) {
+            for (int64_t s = 0; s < count; s++) {
                 scores[s] = m->bias[first + s];
                 if (a->score != NONE && scores[s] > -INFINITY)
                     scores[s] += a->factor * compare(a->score, query, keys + s * a->size, a->energy + h * own, own);
             }
-            softmax(scores, places);
+            softmax(scores, count);
             for (int64_t i = 0; i < mixed; i += W) {
                 const float *from = m->values + first * a->memory + h * mixed + i;
                 VF total = all(0);
-                for (int64_t s = 0; s < places; s++)
+                for (int64_t s = 0; s < count; s++)
                     total += scores[s] * load_part(from + s * a->memory, mixed - i, 0);
                 store_part(context + row * a->memory + h * mixed + i, total, mixed - i);
             }
-            for (int64_t s = 0; s < places; s++) {
-                float *weight = weights + live.places[row] * places + s;
-                *weight = (h ? *weight : 0) + scores[s] / a->heads;
-            }
+            for (int64_t s = 0; s < count; s++) seen[s] = (h ? seen[s] : 0) + scores[s] / a->heads;
         }
     }
 }
@@ -521,17 +536,31 @@ static const float *leave(const Network *net, int64_t depth, int64_t n, const fl
     return outputs;
 }
 
-/* log_probs (B · K, V), of which the first N have the logits of the rows that are alive: each goes to its place, from the
-   last one on, so that none is overwritten before it has gone; the others, and their weights (B · K, S), become 0. */
-static void spread(Live live, const Memory *memory, int64_t count, float *log_probs, float *weights) {
-    int64_t row = live.n - 1;
-    for (int64_t place = memory->batch * live.k - 1; place >= 0; place--) {
-        if (row >= 0 && live.places[row] == place) {
-            log_softmax(count, log_probs + row-- * count, log_probs + place * count);
-        } else {
-            memset(log_probs + place * count, 0, count * sizeof(float));
-            memset(weights + place * memory->places, 0, memory->places * sizeof(float));
+#define BLOCK (768 << 10) /* bytes of logits at once that stay in a cache until they are log-probabilities */
+
+/* Attentional vectors (N, E) → log_probs (B · K, V), where the rows stand; for those that are not alive, these and the
+ * weights (B · K, S) become 0. */
+static void read_out(const Network *net, Live live, const Memory *memory, const float *vectors, float *log_probs,
+                     float *weights) {
+    int64_t count = net->output->outputs;
+    /* Each block reads all weights: the larger these, the larger the block. */
+    int64_t most = BLOCK * input_size(net->output) / (count * sizeof(float)) / TILE * TILE;
+    if (most < TILE) most = TILE;
+    float *logits = scratch(LOGITS, most * count * sizeof(float));
+    for (int64_t first = 0; first < live.n; first += most) {
+        int64_t rows = live.n - first < most ? live.n - first : most;
+        Part read = {vectors + first * net->embedding, 0, net->embedding};
+        affine(rows, net->output, &read, 1, PLAIN, logits);
+        for (int64_t r = 0; r < rows; r++)
+            log_softmax(count, logits + r * count, log_probs + live.places[first + r] * count);
+    }
+    for (int64_t place = 0, row = 0; place < memory->batch * live.k; place++) {
+        if (row < live.n && live.places[row] == place) {
+            row++;
+            continue;
         }
+        memset(log_probs + place * count, 0, count * sizeof(float));
+        memset(weights + place * memory->places, 0, memory->places * sizeof(float));
     }
 }
 
@@ -570,9 +599,7 @@ int decode_step(const Network *net, const Memory *memory, int64_t k, int64_t n, 
     }
     Part parts[2] = {{outputs, 0, size}, {context, 0, mixed}};
     affine(n, net->readout, parts, 2, TANH, next_feed);
-    Part read = {next_feed, 0, net->embedding};
-    affine(n, net->output, &read, 1, PLAIN, log_probs);
-    spread(live, memory, net->output->outputs, log_probs, weights);
+    read_out(net, live, memory, next_feed, log_probs, weights);
     LEAVE;
 }
 

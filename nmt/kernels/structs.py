@@ -52,6 +52,7 @@ class Memory(Structure):
     _fields_ = (
         ("batch", c_int64),
         ("places", c_int64),
+        ("sentences", c_void_p),
         ("values", c_void_p),
         ("keys", c_void_p),
         ("bias", c_void_p),

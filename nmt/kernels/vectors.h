@@ -23,9 +23,9 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
-/* How many products of bytes are added up at once, in 32 bits: of 4 where the processor multiplies bytes (VNNI), of 2 where it
+/* How many products of bytes are added up at once, in 32 bits: of 4 where the processor multiplies bytes, of 2 where it
  * multiplies 16 bits, and bytes are widened for that. */
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+#if defined(__AVX512VNNI__) || defined(__AVX2__)
 #define BYTES 4
 #elif defined(__SSE2__) || defined(__aarch64__)
 #define BYTES 2
@@ -52,8 +52,18 @@ INLINE VF load(const float *from) { return *(const VF *)from; }
 INLINE void store(float *to, VF value) { *(VF *)to = value; }
 INLINE VF all(float value) { return value - (VF){}; }
 INLINE VF pick(VI mask, VF yes, VF no) { return (VF)(((VI)yes & mask) | ((VI)no & ~mask)); }
+
+/* Where one of both is no number, the second. */
+#if defined(__AVX512F__)
+INLINE VF larger(VF a, VF b) { return (VF)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE VF smaller(VF a, VF b) { return (VF)_mm512_min_ps((__m512)a, (__m512)b); }
+#elif defined(__AVX2__)
+INLINE VF larger(VF a, VF b) { return (VF)_mm256_max_ps((__m256)a, (__m256)b); }
+INLINE VF smaller(VF a, VF b) { return (VF)_mm256_min_ps((__m256)a, (__m256)b); }
+#else
 INLINE VF larger(VF a, VF b) { return pick(a > b, a, b); }
 INLINE VF smaller(VF a, VF b) { return pick(a < b, a, b); }
+#endif
 
 /* Of `count` floats, as many as there are; the rest is `other`. */
 INLINE VF load_part(const float *from, int64_t count, float other) {
@@ -106,7 +116,7 @@ INLINE VF tangent(VF x) { return 1.0f - 2.0f * reciprocal(1.0f + exponential(2.0
 
 /* Memory for what only a call needs, a kind each; a thread keeps it for its next call, unless it is LARGE, and frees it
  * when it ends. */
-enum { WORKING, JOINED, PLACES, STATES, SCORES, GATES, SUMS, QUERIES, CONTEXT, OUTPUTS, KINDS };
+enum { WORKING, JOINED, PLACES, STATES, SCORES, GATES, SUMS, QUERIES, CONTEXT, OUTPUTS, LOGITS, KINDS };
 
 typedef struct {
     void *memory[KINDS];

@@ -16,12 +16,13 @@ from nmt.text.tokenizer import PAD
 
 @dataclass(frozen=True, slots=True)
 class PackedState:
-    """memory of B sentences · states of N rows · rows (B, K): which of the N are meant.
+    """memory of B' sentences · sentences (B,): which are meant · states of N rows · rows (B, K): which are meant.
 
-    So to reorder the rows is to reorder indices; the states themselves stay where the step has written them.
+    So to reorder the rows, or to let sentences go, is to choose indices; what they stand for stays where it is.
     """
 
     memory: Memory
+    sentences: Integers
     states: States
     rows: Integers
 
@@ -55,7 +56,7 @@ class PackedStepper:
         hidden, cell = np.ascontiguousarray(first.transpose(1, 2, 0, 3))
         feed = np.zeros((count, self._decoder.embedding_size), np.float32)
         memory = Memory(values, self._keys(values), bias)
-        return PackedState(memory, States(hidden, cell, feed), np.arange(count)[:, None])
+        return PackedState(memory, np.arange(count), States(hidden, cell, feed), np.arange(count)[:, None])
 
     def _keys(self, values: Floats) -> Floats:
         """values (B, S, M) → the keys (B, S, A), in the form that the step wants."""
@@ -66,37 +67,45 @@ class PackedStepper:
 
     def step(self, pieces: Integers, state: PackedState, control: Floats | None = None) -> Step[PackedState]:
         """One piece a row; an empty one costs nothing."""
-        memory = _controlled(state.memory, control)
-        given = pieces, pieces != PAD, memory, state.states, state.rows
+        memory = _controlled(state, control)
+        given = pieces, pieces != PAD, memory, state.sentences, state.states, state.rows
         log_probs, weights, states, rows = kernels.decode_step(self._decoder, *given)
-        return Step(log_probs, weights, PackedState(state.memory, states, rows))
+        return Step(log_probs, weights, PackedState(state.memory, state.sentences, states, rows))
 
     def select(self, state: PackedState, sentences: Integers, rows: Integers) -> PackedState:
-        """Only the memory is copied, and only when sentences go."""
-        chosen = state.rows[sentences[:, None], rows]
-        return PackedState(_narrowed(state.memory, sentences), state.states, chosen)
+        """The memory is copied only when the sentences that stay need half of it at most."""
+        memory, own, chosen = state.memory, state.sentences[sentences], state.rows[sentences[:, None], rows]
+        if len(own) < len(state.sentences) and 2 * len(own) * _longest(memory, own) <= memory.bias.size:
+            memory, own = _narrowed(memory, own), np.arange(len(own))
+        return PackedState(memory, own, state.states, chosen)
 
     def join(self, first: PackedState, second: PackedState) -> PackedState:
         """Both, padded to the longer memory."""
+        memory = _joined(*(_narrowed(state.memory, state.sentences) for state in (first, second)))
         states = States(*(np.concatenate(own, axis=-2) for own in zip(first.states, second.states, strict=True)))
         rows = np.concatenate([first.rows, second.rows + len(first.states.feed)])
-        return PackedState(_joined(first.memory, second.memory), states, rows)
+        return PackedState(memory, np.arange(len(memory.bias)), states, rows)
 
 
-def _controlled(memory: Memory, control: Floats | None) -> Memory:
-    """With what a step adds to the scores of the attention: control (B, up to S)."""
+def _controlled(state: PackedState, control: Floats | None) -> Memory:
+    """The memory, with what a step adds to the scores of the attention: control (B, up to S)."""
     if control is None:
-        return memory
-    bias = memory.bias.copy()
-    bias[:, : control.shape[1]] += control
-    return memory._replace(bias=bias)
+        return state.memory
+    bias = state.memory.bias.copy()
+    bias[state.sentences, : control.shape[1]] += control
+    return state.memory._replace(bias=bias)
+
+
+def _longest(memory: Memory, sentences: Integers) -> int:
+    """Pieces of the longest of the sentences at these places."""
+    return int((memory.bias[sentences] > -np.inf).sum(axis=1).max(initial=0))
 
 
 def _narrowed(memory: Memory, sentences: Integers) -> Memory:
     """Of the sentences at these places, in ascending order, alone, and as long as the longest of them."""
     if len(sentences) == len(memory.bias):
         return memory
-    longest = int((memory.bias[sentences] > -np.inf).sum(axis=1).max(initial=0))
+    longest = _longest(memory, sentences)
     return Memory(*(own[sentences, :longest] for own in memory))
 
 

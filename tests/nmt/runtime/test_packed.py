@@ -157,6 +157,20 @@ def test_a_sentence_does_not_depend_on_its_neighbours(precision: Precision) -> N
 
 
 @pytest.mark.parametrize("precision", get_args(Precision))
+def test_many_sentences_become_what_each_does_alone(precision: Precision) -> None:
+    """More than are encoded together, and more rows of a large vocabulary than are read out together."""
+    needs(precision)
+    stepper, rng = packed(network(source_vocabulary=9000, target_vocabulary=9000), precision), np.random.default_rng(3)
+    sources = [[*rng.integers(4, 9000, size), END] for size in rng.integers(1, 9, 100)]
+    together = stepper.step(np.full((100, 1), 7), stepper.start(sources))
+
+    for number in range(0, 100, 9):
+        alone = stepper.step(np.array([[7]]), stepper.start([sources[number]]))
+        np.testing.assert_allclose(together.log_probs[number], alone.log_probs[0], atol=1e-5)
+        np.testing.assert_allclose(together.weights[number, :, : len(sources[number])], alone.weights[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", get_args(Precision))
 @pytest.mark.parametrize("wiring", WIRINGS)
 def test_empty_rows_change_nothing_for_the_others(precision: Precision, wiring: str) -> None:
     """Wherever they stand, in each of some steps in which others are empty; what is said of them is 0."""
