@@ -21,7 +21,7 @@ from nmt.kernels.builds import Precision, native
 Function = Literal["plain", "tanh", "exponential"]
 Score = Literal["none", "dot", "additive"]
 
-_STEPS = 127
+_INPUT_STEPS = 127
 _ZERO = 128
 """Inputs are unsigned bytes with 128 for zero: processors multiply unsigned by signed."""
 
@@ -60,7 +60,7 @@ def pack(weight: Floats, bias: Floats | None, precision: Precision, largest: flo
     rounded = np.pad(np.rint(padded / steps[:, None]).astype(np.int8), [(0, 0), (0, -inputs % together)])
     packed = _dense(rounded.reshape(groups, group, -1, together).swapaxes(1, 2))
     zero = _ZERO * rounded.sum(axis=1, dtype=np.int32)
-    held = packed, added, steps * np.float32(largest / _STEPS), zero
+    held = packed, added, steps * np.float32(largest / _INPUT_STEPS), zero
     struct = structs.Weights(*_addresses(*held), rounded.shape[1], outputs, largest)
     return Weights(struct, inputs, held)
 
@@ -148,7 +148,7 @@ def encode(encoder: Encoder, embedded: Floats, lengths: Integers) -> Floats:
     """embedded (B, S, E), lengths (B,) → the values (B, S, 2H), zero behind the ends of the sentences."""
     embedded, lengths = _dense(embedded, np.float32), _dense(lengths, np.int64)
     batch, steps, width = embedded.shape
-    # Not halves of one array: the values stay as long as their sentences do.
+    # Not halves of one array: the values stay, for as long as their sentences do at least.
     values, between = (np.empty((batch, steps, 2 * encoder.size), np.float32) for _ in range(2))
     arrays = embedded, lengths, values, between
     native().encode(byref(encoder.struct), batch, steps, width, *_addresses(*arrays))

@@ -19,7 +19,8 @@ typedef struct {
     int64_t width;
 } Part;
 
-/* Packed weights: for each group of outputs, input by input (bytes: BYTES inputs at a time), all outputs of the group. */
+/* Packed weights: for each group of outputs, input by input (bytes: BYTES inputs at a time), all outputs of the group.
+ * Bytes lie in [-63, 63]. */
 typedef struct {
     const void *packed;
     const float *bias;  /* of each output, padded to whole groups */
@@ -200,7 +201,7 @@ static void affine(int64_t n, const Weights *w, const Part *parts, int count, in
                     int64_t at = group * GROUP + j * W;
                     VF y = sums[r][j];
                     if (function == TANH) y = tangent(y);
-                    if (function == EXPONENTIAL) y = exponential(2.0f * smaller(larger(y, all(-FLAT)), all(FLAT)));
+                    if (function == EXPONENTIAL) y = exponential(2.0f * smaller(all(FLAT), larger(all(-FLAT), y)));
                     store_part(out + (first + r) * w->outputs + at, y, w->outputs - at);
                 }
         }
@@ -455,7 +456,7 @@ static void attend(const Attention *a, const Memory *m, Live live, const float *
     for (int64_t row = 0; row < live.n; row++) {
         int64_t first = m->sentences[live.places[row] / live.k] * places, count = places;
         float *seen = weights + live.places[row] * places;
-        while (count > 1 && m->bias[first + count - 1] == -INFINITY) seen[--count] = 0;
+        while (count > 1 && m->bias[first + count - 1] == -INFINITY) seen[--count] = 0; /* what is behind the end */
         for (int64_t h = 0; h < a->heads; h++) {
             const float *query = queries + row * a->size + h * own, *keys = m->keys + first * a->size + h * own;
             for (int64_t s = 0; s < count; s++) {
@@ -536,19 +537,23 @@ static const float *leave(const Network *net, int64_t depth, int64_t n, const fl
     return outputs;
 }
 
-#define BLOCK (768 << 10) /* bytes of logits at once that stay in a cache until they are log-probabilities */
+/* So many bytes of logits stay in a cache until they are log-probabilities; a few rows have more, because each block of
+ * rows reads all weights, four times as many where these are floats. */
+#define BLOCK (768 << 10)
+#define FEWEST (4 * TILE)
 
 /* Attentional vectors (N, E) → log_probs (B · K, V), where the rows stand; for those that are not alive, these and the
  * weights (B · K, S) become 0. */
 static void read_out(const Network *net, Live live, const Memory *memory, const float *vectors, float *log_probs,
                      float *weights) {
     int64_t count = net->output->outputs;
-    /* Each block reads all weights: the larger these, the larger the block. */
-    int64_t most = BLOCK * input_size(net->output) / (count * sizeof(float)) / TILE * TILE;
-    if (most < TILE) most = TILE;
-    float *logits = scratch(LOGITS, most * count * sizeof(float));
-    for (int64_t first = 0; first < live.n; first += most) {
-        int64_t rows = live.n - first < most ? live.n - first : most;
+    int64_t most = BLOCK / (count * sizeof(float)) / TILE * TILE;
+    if (most < FEWEST) most = FEWEST;
+    if (!net->output->scale) most *= 4;
+    int64_t blocks = (live.n + most - 1) / most, size = blocks ? (live.n + blocks - 1) / blocks : 0;
+    float *logits = scratch(LOGITS, size * count * sizeof(float));
+    for (int64_t first = 0; first < live.n; first += size) {
+        int64_t rows = live.n - first < size ? live.n - first : size;
         Part read = {vectors + first * net->embedding, 0, net->embedding};
         affine(rows, net->output, &read, 1, PLAIN, logits);
         for (int64_t r = 0; r < rows; r++)

@@ -23,8 +23,8 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
-/* How many products of bytes are added up at once, in 32 bits: of 4 where the processor multiplies bytes, of 2 where it
- * multiplies 16 bits, and bytes are widened for that. */
+/* How many products of bytes are added up at once: of 4 where the processor multiplies bytes, of 2 where it multiplies 16
+ * bits, and bytes are widened for that. */
 #if defined(__AVX512VNNI__) || defined(__AVX2__)
 #define BYTES 4
 #elif defined(__SSE2__) || defined(__aarch64__)

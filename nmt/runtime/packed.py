@@ -81,7 +81,7 @@ class PackedStepper:
 
     def join(self, first: PackedState, second: PackedState) -> PackedState:
         """Both, padded to the longer memory."""
-        memory = _joined(*(_narrowed(state.memory, state.sentences) for state in (first, second)))
+        memory = _joined((first.memory, first.sentences), (second.memory, second.sentences))
         states = States(*(np.concatenate(own, axis=-2) for own in zip(first.states, second.states, strict=True)))
         rows = np.concatenate([first.rows, second.rows + len(first.states.feed)])
         return PackedState(memory, np.arange(len(memory.bias)), states, rows)
@@ -102,20 +102,21 @@ def _longest(memory: Memory, sentences: Integers) -> int:
 
 
 def _narrowed(memory: Memory, sentences: Integers) -> Memory:
-    """Of the sentences at these places, in ascending order, alone, and as long as the longest of them."""
-    if len(sentences) == len(memory.bias):
-        return memory
+    """Of the sentences at these places alone, and as long as the longest of them."""
     longest = _longest(memory, sentences)
     return Memory(*(own[sentences, :longest] for own in memory))
 
 
-def _joined(first: Memory, second: Memory) -> Memory:
-    """Of both, padded to the longer one."""
-    count, size = len(first.bias), max(first.bias.shape[1], second.bias.shape[1])
+def _joined(*parts: tuple[Memory, Integers]) -> Memory:
+    """Of the sentences at those places of each memory, padded to the longest of all."""
+    sizes = [_longest(*part) for part in parts]
+    ends = np.cumsum([len(sentences) for _, sentences in parts]).tolist()
 
-    def both(one: Floats, two: Floats, fill: float) -> Floats:
-        joined = np.full((count + len(two), size, *one.shape[2:]), fill, np.float32)
-        joined[:count, : one.shape[1]], joined[count:, : two.shape[1]] = one, two
+    def all_of(name: str, fill: float) -> Floats:
+        arrays = [getattr(memory, name) for memory, _ in parts]
+        joined = np.full((ends[-1], max(sizes), *arrays[0].shape[2:]), fill, np.float32)
+        for array, (_, sentences), end, size in zip(arrays, parts, ends, sizes, strict=True):
+            joined[end - len(sentences) : end, :size] = array[sentences, :size]
         return joined
 
-    return Memory(*(both(*own) for own in zip(first, second, (0.0, 0.0, -np.inf), strict=True)))
+    return Memory(all_of("values", 0), all_of("keys", 0), all_of("bias", -np.inf))

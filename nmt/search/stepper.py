@@ -13,7 +13,8 @@ State = TypeVar("State")
 class Step(Generic[State]):
     """What one decode step gives, for K rows of each of B sentences.
 
-    log_probs (B, K, V) of the next piece, for search to overwrite · weights (B, K, S), the attention that went into it.
+    log_probs (B, K, V) of the next piece, for search to overwrite · weights (B, K, S), the attention that went into it,
+    0 behind the end of a source; S has room for the longest.
     """
 
     log_probs: Floats
@@ -33,7 +34,7 @@ class Stepper(Protocol[State]):
         what is not there is 0."""
 
     def select(self, state: State, sentences: Integers, rows: Integers) -> State:
-        """sentences (B'), rows (B', K'): which sentences go on, and which rows of each, in which order."""
+        """sentences (B'), ascending, rows (B', K'): which sentences go on, and which rows of each, in which order."""
 
     def join(self, first: State, second: State) -> State:
         """The sentences of both states, which have the same number of rows; the shorter sources are padded."""

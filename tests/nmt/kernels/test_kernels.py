@@ -73,6 +73,15 @@ def test_int8_products_do_not_overflow(build: str) -> None:
 
     assert np.allclose(product(kernels.pack(weight, None, "int8"), x), 1024)
     assert np.allclose(product(kernels.pack(weight, None, "int8"), -x), -1024)
+    assert np.allclose(product(kernels.pack(-weight, None, "int8"), x), -1024)
+
+
+def test_what_is_no_number_stays_none(build: str) -> None:
+    """In its own row alone, whatever bounds a function has for its argument."""
+    x = np.array([[1.0], [np.nan], [-1.0]], np.float32)
+    for function in ("tanh", "exponential"):
+        found = product(kernels.pack(np.ones((9, 1), np.float32), None, "fp32"), x, function)
+        assert np.isnan(found).all(axis=1).tolist() == [False, True, False]
 
 
 def test_int8_inputs_may_lie_in_a_larger_interval(build: str) -> None:
@@ -114,14 +123,14 @@ def test_other_types_and_no_rows_at_all_are_taken() -> None:
 @pytest.mark.parametrize("options", [{}, {"gate_norm": True}, {"layer_norm": True, "residual": True}], ids=str)
 @pytest.mark.parametrize(("size", "layers"), [(1, 1), (5, 2), (16, 3), (37, 2)])
 def test_an_encoder_is_that_of_torch(build: str, size: int, layers: int, options: dict[str, bool]) -> None:
-    """Each sentence to its own end, in both directions; nothing is written behind it."""
+    """Each sentence to its own end, in both directions, however many there are; nothing is written behind it."""
     torch.manual_seed(size)
     shape = {"embedding_size": 3, "encoder_size": size, "encoder_layers": layers, **options}
     model = Seq2Seq(ModelConfig.model_validate({"source_vocabulary": 9, "target_vocabulary": 9, **shape})).eval()
     for name, weight in model.named_parameters():
         if "norms" in name or "gain" in name:
             torch.nn.init.normal_(weight)
-    lengths, embedded = torch.tensor([7, 1, 4]), torch.randn(3, 7, 3)
+    lengths, embedded = torch.tensor([7, 1, 4, *[3, 1, 2] * 8]), torch.randn(27, 7, 3)
     packed = Parts(model.config, model.arrays(), "fp32").encoder()
     values = kernels.encode(packed, embedded.numpy(), lengths.numpy())
 

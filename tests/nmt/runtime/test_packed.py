@@ -19,7 +19,8 @@ from nmt.errors import ConfigError
 from nmt.kernels import Precision, available
 from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime import precision as precision_module
-from nmt.runtime.packed import PackedStepper
+from nmt.runtime.ensemble import EnsembleStepper
+from nmt.runtime.packed import PackedState, PackedStepper
 from nmt.runtime.parts import Parts
 from nmt.runtime.precision import new_stepper
 from nmt.runtime.stepper import ModelState, ModelStepper, stepper_of
@@ -158,16 +159,55 @@ def test_a_sentence_does_not_depend_on_its_neighbours(precision: Precision) -> N
 
 @pytest.mark.parametrize("precision", get_args(Precision))
 def test_many_sentences_become_what_each_does_alone(precision: Precision) -> None:
-    """More than are encoded together, and more rows of a large vocabulary than are read out together."""
+    """More than are encoded together, and more rows of many pieces than are read out together; some are empty."""
     needs(precision)
     stepper, rng = packed(network(source_vocabulary=9000, target_vocabulary=9000), precision), np.random.default_rng(3)
     sources = [[*rng.integers(4, 9000, size), END] for size in rng.integers(1, 9, 100)]
-    together = stepper.step(np.full((100, 1), 7), stepper.start(sources))
+    pieces = np.where(rng.random((100, 2)) < 0.7, 7, PAD)
+    state = stepper.select(stepper.start(sources), np.arange(100), np.zeros((100, 2), np.int64))
+    together = stepper.step(pieces, state)
 
-    for number in range(0, 100, 9):
+    for number in range(0, 100, 3):
         alone = stepper.step(np.array([[7]]), stepper.start([sources[number]]))
-        np.testing.assert_allclose(together.log_probs[number], alone.log_probs[0], atol=1e-5)
-        np.testing.assert_allclose(together.weights[number, :, : len(sources[number])], alone.weights[0], atol=1e-6)
+        for row, live in enumerate(pieces[number] != PAD):
+            weights = together.weights[number, row, : len(sources[number])]
+            np.testing.assert_allclose(together.log_probs[number, row], live * alone.log_probs[0, 0], atol=1e-5)
+            np.testing.assert_allclose(weights, live * alone.weights[0, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", get_args(Precision))
+def test_sentences_that_go_leave_the_others_what_they_look_at(precision: Precision) -> None:
+    """While it stays where it is, where it is joined to that of others, and when it is copied at last."""
+    needs(precision)
+    stepper, rng = packed(network(), precision), np.random.default_rng(5)
+    sources = [[*rng.integers(4, 50, size), END] for size in (3, 6, 4, 5, 3, 6, 5, 4, 3, 4)]
+    control = logarithms([[1, 0, 2]])
+
+    def chosen(state: PackedState, *places: int) -> PackedState:
+        return stepper.select(state, np.array(places), np.zeros((len(places), 1), np.int64))
+
+    def stepped(state: PackedState, piece: int, control: Floats | None = None) -> Step[PackedState]:
+        return stepper.step(np.full((len(state.rows), 1), piece), state, control)
+
+    def check(step: Step[PackedState], own: Sequence[int], alone: Sequence[Step[PackedState]]) -> None:
+        for at, (number, one) in enumerate(zip(own, alone, strict=True)):
+            np.testing.assert_allclose(step.log_probs[at], one.log_probs[0], atol=1e-5)
+            np.testing.assert_allclose(step.weights[at, :, : len(sources[number])], one.weights[0], atol=1e-6)
+
+    start = stepper.start(sources[:8])
+    first = stepped(chosen(chosen(start, 0, 1, 2, 4, 5, 6, 7), 0, 1, 2, 4, 5, 6), 7, control.repeat(6, axis=0))
+    second = stepped(stepper.join(first.state, stepper.start(sources[8:])), 8)
+    third = stepped(chosen(second.state, 0, 6), 9)
+
+    assert first.state.memory is start.memory
+    assert third.state.memory.bias.shape == (2, 4)
+    early = [0, 1, 2, 5, 6, 7]
+    alone = {number: stepped(stepper.start([sources[number]]), 7, control) for number in early}
+    check(first, early, list(alone.values()))
+    alone = {number: stepped(step.state, 8) for number, step in alone.items()}
+    alone |= {number: stepped(stepper.start([sources[number]]), 8) for number in (8, 9)}
+    check(second, list(alone), list(alone.values()))
+    check(third, [0, 8], [stepped(alone[number].state, 9) for number in (0, 8)])
 
 
 @pytest.mark.parametrize("precision", get_args(Precision))
@@ -258,6 +298,20 @@ def test_a_long_sentence_that_has_gone_costs_the_others_nothing(new: Callable[[S
 
     assert step.weights.shape[-1] == 4
     np.testing.assert_allclose(step.log_probs, alone.log_probs, atol=1e-5)
+
+
+def test_members_of_both_kinds_write_one_translation() -> None:
+    """Though one shortens what it looks at sooner than the other when a long sentence has gone."""
+    model, config = network(), SearchConfig(beam_size=2, max_length=9)
+    sources = [[5, 6, 7, 8, 9, END], [9, 8, 7, 6, END], [8, 7, 9, 10, END]]
+    both = EnsembleStepper([packed(model), ModelStepper(model)])
+    state = both.select(both.start(sources), np.array([1, 2]), np.zeros((2, 1), np.int64))
+
+    assert both.step(np.full((2, 1), BEGIN), state).weights.shape == (2, 1, 5)
+    results = (search_all(stepper, sources, config) for stepper in (both, packed(model)))
+    for found, wanted in zip(*results, strict=True):
+        assert found[0].pieces == wanted[0].pieces
+        assert np.allclose(found[0].weights, wanted[0].weights, atol=1e-5)
 
 
 def test_auto_decodes() -> None:
