@@ -76,12 +76,12 @@ class PackedStepper:
         """The memory is copied only when the sentences that stay need half of it at most."""
         memory, own, chosen = state.memory, state.sentences[sentences], state.rows[sentences[:, None], rows]
         if len(own) < len(state.sentences) and 2 * len(own) * _longest(memory, own) <= memory.bias.size:
-            memory, own = _narrowed(memory, own), np.arange(len(own))
+            memory, own = _gathered((memory, own)), np.arange(len(own))
         return PackedState(memory, own, state.states, chosen)
 
     def join(self, first: PackedState, second: PackedState) -> PackedState:
         """Both, padded to the longer memory."""
-        memory = _joined((first.memory, first.sentences), (second.memory, second.sentences))
+        memory = _gathered((first.memory, first.sentences), (second.memory, second.sentences))
         states = States(*(np.concatenate(own, axis=-2) for own in zip(first.states, second.states, strict=True)))
         rows = np.concatenate([first.rows, second.rows + len(first.states.feed)])
         return PackedState(memory, np.arange(len(memory.bias)), states, rows)
@@ -101,22 +101,16 @@ def _longest(memory: Memory, sentences: Integers) -> int:
     return int((memory.bias[sentences] > -np.inf).sum(axis=1).max(initial=0))
 
 
-def _narrowed(memory: Memory, sentences: Integers) -> Memory:
-    """Of the sentences at these places alone, and as long as the longest of them."""
-    longest = _longest(memory, sentences)
-    return Memory(*(own[sentences, :longest] for own in memory))
-
-
-def _joined(*parts: tuple[Memory, Integers]) -> Memory:
+def _gathered(*parts: tuple[Memory, Integers]) -> Memory:
     """Of the sentences at those places of each memory, padded to the longest of all."""
     sizes = [_longest(*part) for part in parts]
     ends = np.cumsum([len(sentences) for _, sentences in parts]).tolist()
 
     def all_of(name: str, fill: float) -> Floats:
         arrays = [getattr(memory, name) for memory, _ in parts]
-        joined = np.full((ends[-1], max(sizes), *arrays[0].shape[2:]), fill, np.float32)
+        gathered = np.full((ends[-1], max(sizes), *arrays[0].shape[2:]), fill, np.float32)
         for array, (_, sentences), end, size in zip(arrays, parts, ends, sizes, strict=True):
-            joined[end - len(sentences) : end, :size] = array[sentences, :size]
-        return joined
+            gathered[end - len(sentences) : end, :size] = array[sentences, :size]
+        return gathered
 
     return Memory(all_of("values", 0), all_of("keys", 0), all_of("bias", -np.inf))
