@@ -11,7 +11,6 @@ from nmt.kernels.decode import (
     Encoder,
     Function,
     Layer,
-    Memory,
     Network,
     Score,
     Scores,
@@ -24,6 +23,7 @@ from nmt.kernels.decode import (
     pack,
     product,
 )
+from nmt.kernels.memory import Memory
 
 __all__ = [
     "Bidirectional",

@@ -6,17 +6,19 @@ its own.
 """
 
 from collections.abc import Sequence
-from ctypes import addressof, byref, c_char, pointer
+from ctypes import byref, pointer
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nmt.arrays import Flags, Floats, Integers
+from nmt.arrays import Floats, Integers
 from nmt.config import Wiring
 from nmt.kernels import structs
+from nmt.kernels.addresses import address, addresses
 from nmt.kernels.builds import Precision, native
+from nmt.kernels.memory import Memory
 
 Function = Literal["plain", "tanh", "exponential"]
 Score = Literal["none", "dot", "additive"]
@@ -53,7 +55,7 @@ def pack(weight: Floats, bias: Floats | None, precision: Precision, largest: flo
         added[:outputs] = bias
     if precision == "fp32":
         packed = _dense(padded.reshape(groups, group, inputs).swapaxes(1, 2))
-        struct = structs.Weights(_address(packed), _address(added), None, None, inputs, outputs, 0)
+        struct = structs.Weights(address(packed), address(added), None, None, inputs, outputs, 0)
         return Weights(struct, inputs, (packed, added))
     steps = np.maximum(np.abs(padded).max(axis=1) / np.float32(_WEIGHT_STEPS), np.float32(1e-12))
     together = int(native().bytes())
@@ -61,7 +63,7 @@ def pack(weight: Floats, bias: Floats | None, precision: Precision, largest: flo
     packed = _dense(rounded.reshape(groups, group, -1, together).swapaxes(1, 2))
     zero = _ZERO * rounded.sum(axis=1, dtype=np.int32)
     held = packed, added, steps * np.float32(largest / _INPUT_STEPS), zero
-    struct = structs.Weights(*_addresses(*held), rounded.shape[1], outputs, largest)
+    struct = structs.Weights(*addresses(*held), rounded.shape[1], outputs, largest)
     return Weights(struct, inputs, held)
 
 
@@ -91,8 +93,8 @@ def product(weights: Weights, inputs: Floats, function: Function = "plain") -> F
     if width != weights.width:
         raise ValueError(f"the inputs have {width} features; the weights want {weights.width}")
     out = np.empty((count, weights.struct.outputs), np.float32)
-    part = structs.Part(_address(inputs), None, width)
-    native().product(count, byref(weights.struct), byref(part), 1, _FUNCTIONS[function], _address(out))
+    part = structs.Part(address(inputs), None, width)
+    native().product(count, byref(weights.struct), byref(part), 1, _FUNCTIONS[function], address(out))
     return out
 
 
@@ -111,7 +113,7 @@ class Cell:
     @property
     def struct(self) -> structs.Cell:
         """As the kernels want it, for as long as this object lives."""
-        return structs.Cell(pointer(self.weights.struct), _address(self.gain), _address(self.bias))
+        return structs.Cell(pointer(self.weights.struct), address(self.gain), address(self.bias))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +138,8 @@ class Encoder:
                 (structs.Direction * 2)(
                     *(structs.Direction(pointer(inputs.struct), cell.struct) for inputs, cell in layer.directions)
                 ),
-                _address(layer.scale),
-                _address(layer.shift),
+                address(layer.scale),
+                address(layer.shift),
             )
             for layer in layers
         ]
@@ -145,13 +147,13 @@ class Encoder:
 
 
 def encode(encoder: Encoder, embedded: Floats, lengths: Integers) -> Floats:
-    """embedded (B, S, E), lengths (B,) → the values (B, S, 2H), zero behind the ends of the sentences."""
+    """Embedded pieces (N, E) of sentences, one after the other, of lengths (B,) → the values (N, 2H)."""
     embedded, lengths = _dense(embedded, np.float32), _dense(lengths, np.int64)
-    batch, steps, width = embedded.shape
-    # Not halves of one array: the values stay, for as long as their sentences do at least.
-    values, between = (np.empty((batch, steps, 2 * encoder.size), np.float32) for _ in range(2))
-    arrays = embedded, lengths, values, between
-    native().encode(byref(encoder.struct), batch, steps, width, *_addresses(*arrays))
+    count, width = embedded.shape
+    if lengths.min(initial=1) < 1 or lengths.sum() != count:
+        raise ValueError(f"lengths of {lengths.tolist()} are not all above 0, or add up to other than {count} pieces")
+    values, between = np.empty((2, count, 2 * encoder.size), np.float32)
+    native().encode(byref(encoder.struct), len(lengths), width, *addresses(embedded, lengths, values, between))
     return values
 
 
@@ -202,10 +204,10 @@ class Network:
     ) -> None:
         self._held = (list(layers), scores, readout, output)
         self.depth, self.embedding_size, self.vocabulary = len(layers), readout.struct.outputs, output.struct.outputs
-        own = [structs.Layer(one.cell.struct, *_addresses(one.table, one.scale, one.shift)) for one in layers]
+        own = [structs.Layer(one.cell.struct, *addresses(one.table, one.scale, one.shift)) for one in layers]
         self.hidden_size = readout.width - memory_size
         attention = structs.Attention(
-            scores.heads, scores.size, memory_size, _SCORES[scores.score], _address(scores.energy), scores.factor
+            scores.heads, scores.size, memory_size, _SCORES[scores.score], address(scores.energy), scores.factor
         )
         self.struct = structs.Network(
             _WIRINGS[wiring],
@@ -221,71 +223,44 @@ class Network:
         )
 
 
-class Memory(NamedTuple):
-    """Of B' sentences: values (B', S, M), keys (B', S, A), and what is added to the scores, bias (B', S): -inf where no
-    piece is."""
-
-    values: Floats
-    keys: Floats
-    bias: Floats
-
-
 class States(NamedTuple):
-    """hidden and cell (L, N, H), the last attentional vectors, feed (N, E)."""
+    """Of N rows: of each layer hidden and cell, lstm (2, L, N, H), and the last attentional vectors, feed (N, E)."""
 
-    hidden: Floats
-    cell: Floats
+    lstm: Floats
     feed: Floats
 
 
 def decode_step(
-    network: Network,
-    pieces: Integers,
-    live: Flags,
-    memory: Memory,
-    sentences: Integers,
-    states: States,
-    rows: Integers,
+    network: Network, pieces: Integers, memory: Memory, states: States, rows: Integers
 ) -> tuple[Floats, Floats, States, Integers]:
-    """One piece (B, K) for each of the rows that are live (B, K), which goes on from the states at `rows` (B, K) and
-    looks at the memory of its sentence, at `sentences` (B,).
+    """One piece (B, K) for each of the rows that are alive, whose last one is not 0, PAD.
+
+    A row goes on from the states at `rows` (B, K) and looks at the memory of its sentence.
 
     Returns the log-probabilities (B, K, V) of the next pieces and the weights (B, K, S), both 0 for the other rows,
-    which cost nothing else; the states of the live rows, N; and which of these belongs to each row (B, K).
+    which cost nothing else; states, with room for all rows; and which of these belongs to each row (B, K).
     """
-    (batch, count), length = pieces.shape, memory.bias.shape[1]
-    at = np.flatnonzero(live)
-    hidden, cell = np.empty((2, network.depth, len(at), network.hidden_size), np.float32)
-    after = States(hidden, cell, np.empty((len(at), network.embedding_size), np.float32))
+    (batch, count), size, longest = pieces.shape, pieces.size, memory.longest
+    after = States(
+        np.empty((2, network.depth, size, network.hidden_size), np.float32),
+        np.empty((size, network.embedding_size), np.float32),
+    )
+    next_rows = np.empty(pieces.shape, np.int64)
+    weights = np.empty((batch, count, longest), np.float32)
     log_probs = np.empty((batch, count, network.vocabulary), np.float32)
-    weights = np.empty((batch, count, length), np.float32)
-    sentences = _dense(sentences, np.int64)
-    source = structs.Memory(batch, length, *_addresses(sentences, *memory))
-    arrays = (at, _dense(pieces[live], np.int64), _dense(rows[live], np.int64), *states, *after, weights, log_probs)
-    sizes = count, len(at), len(states.feed)
-    native().decode_step(byref(network.struct), byref(source), *sizes, *_addresses(*arrays))
-    places = np.zeros(pieces.shape, np.int64)
-    places[live] = np.arange(len(at))
-    return log_probs, weights, after, places
+    given = _dense(memory.table), _dense(pieces, np.int64), _dense(rows, np.int64), *states
+    sizes = batch, count, longest, len(states.feed)
+    native().decode_step(byref(network.struct), *sizes, *addresses(*given, *after, next_rows, weights, log_probs))
+    return log_probs, weights, after, next_rows
 
 
 def best_extensions(log_probs: Floats, totals: Floats) -> tuple[Floats, Integers]:
     """The K best of the K · V sums totals (B, K) + log_probs (B, K, V), and their places; -inf at 0 beyond the last."""
     best, at = np.empty(totals.shape, np.float32), np.empty(totals.shape, np.int64)
     arrays = _dense(log_probs, np.float32), _dense(totals, np.float32), best, at
-    native().best_extensions(*log_probs.shape, *_addresses(*arrays))
+    native().best_extensions(*log_probs.shape, *addresses(*arrays))
     return best, at
 
 
 _dense = np.ascontiguousarray
 """Of the type that the kernels read: they would take any other for it."""
-
-
-def _addresses(*arrays: NDArray[Any] | None) -> list[int | None]:
-    return [_address(array) for array in arrays]
-
-
-def _address(array: NDArray[Any] | None) -> int | None:
-    """Where an array lies, which is dense and not empty. In a quarter of the time that `array.ctypes.data` takes."""
-    buffer: Any = array  # which the types of NumPy say of it from Python 3.12 on
-    return None if array is None or not array.size else addressof(c_char.from_buffer(buffer))

@@ -307,21 +307,18 @@ static void lstm_step(int64_t n, int64_t size, const Cell *cell, const Part *par
     }
 }
 
-/* Sentences from zero states: in step t, sentence b knows the gates at places[t, b] and writes `out` there, which has
- * `stride` floats a place. A negative place is behind its end: nothing is written. */
-static void lstm_sequence(int64_t steps, int64_t n, int64_t size, const Cell *cell, const float *gates,
-                          const int64_t *places, float *out, int64_t stride) {
-    float *states = scratch(STATES, (4 * n * size) * sizeof(float) + n * sizeof(int64_t));
-    float *hidden = states, *before = states + n * size, *next_hidden = before + n * size;
-    float *next_cell = next_hidden + n * size;
-    int64_t *rows = (int64_t *)(next_cell + n * size);
-    memset(states, 0, 2 * n * size * sizeof(float));
-    for (int64_t t = 0; t < steps; t++, places += n) {
-        for (int64_t b = 0; b < n; b++) rows[b] = places[b] < 0 ? 0 : places[b];
+/* Sentences from zero states, the longest first: those that are not at their end in step t, alive[t] of n, know the gates
+ * at the next of the places and write `out` there, which has `stride` floats a place. */
+static void lstm_sequence(int64_t steps, int64_t n, const int64_t *alive, int64_t size, const Cell *cell,
+                          const float *gates, const int64_t *places, float *out, int64_t stride) {
+    float *hidden = scratch(STATES, 4 * n * size * sizeof(float)), *before = hidden + n * size;
+    float *next_hidden = before + n * size, *next_cell = next_hidden + n * size;
+    memset(hidden, 0, 2 * n * size * sizeof(float));
+    for (int64_t t = 0; t < steps; places += alive[t++]) {
         Part part = {hidden, 0, size};
-        lstm_step(n, size, cell, &part, 1, (Known){gates, rows}, (Before){before, 0}, next_hidden, next_cell);
-        for (int64_t b = 0; b < n; b++)
-            if (places[b] >= 0) memcpy(out + places[b] * stride, next_hidden + b * size, size * sizeof(float));
+        lstm_step(alive[t], size, cell, &part, 1, (Known){gates, places}, (Before){before, 0}, next_hidden, next_cell);
+        for (int64_t b = 0; b < alive[t]; b++)
+            memcpy(out + places[b] * stride, next_hidden + b * size, size * sizeof(float));
         float *held = hidden;
         hidden = next_hidden, next_hidden = held;
         held = before, before = next_cell, next_cell = held;
@@ -345,46 +342,55 @@ typedef struct {
     Bidirectional layers[DEEPEST];
 } Encoder;
 
-/* Embedded (B, S, E) → values (B, S, 2H), zero behind the ends. `between` is as large, for what the layers below give. */
-static void encode_some(const Encoder *encoder, int64_t batch, int64_t steps, int64_t width, const float *embedded,
+#define TOGETHER 24 /* sentences: what lies between the products of more does not stay in the caches */
+
+/* Of up to TOGETHER sentences, one after the other, n pieces in all: embedded (n, E) → values (n, 2H). `between` is as
+ * large, for what the layers below give. */
+static void encode_some(const Encoder *encoder, int64_t batch, int64_t n, int64_t width, const float *embedded,
                         const int64_t *lengths, float *values, float *between) {
-    int64_t n = batch * steps, size = encoder->size, longest = 0;
-    int64_t *forward = scratch(PLACES, 2 * n * sizeof(int64_t)), *backward = forward + n;
-    for (int64_t b = 0; b < batch; b++) longest = lengths[b] > longest ? lengths[b] : longest;
-    for (int64_t t = 0; t < longest; t++)
-        for (int64_t b = 0; b < batch; b++) {
-            int within = t < lengths[b];
-            forward[t * batch + b] = within ? b * steps + t : -1;
-            backward[t * batch + b] = within ? b * steps + lengths[b] - 1 - t : -1;
+    int64_t size = encoder->size, starts[TOGETHER], order[TOGETHER];
+    for (int64_t b = 0, start = 0; b < batch; start += lengths[b++]) {
+        int64_t at = b;
+        for (starts[b] = start; at && lengths[order[at - 1]] < lengths[b]; at--) order[at] = order[at - 1];
+        order[at] = b;
+    }
+    int64_t longest = lengths[order[0]], left = batch;
+    int64_t *forward = scratch(PLACES, (2 * n + longest) * sizeof(int64_t)), *backward = forward + n;
+    int64_t *alive = backward + n;
+    for (int64_t t = 0, at = 0; t < longest; alive[t++] = left) {
+        while (lengths[order[left - 1]] <= t) left--;
+        for (int64_t i = 0; i < left; i++, at++) {
+            forward[at] = starts[order[i]] + t;
+            backward[at] = starts[order[i]] + lengths[order[i]] - 1 - t;
         }
+    }
     Part inputs = {embedded, 0, width};
     for (int64_t depth = 0; depth < encoder->depth; depth++) {
         const Bidirectional *layer = &encoder->layers[depth];
         float *out = (encoder->depth - depth) % 2 ? values : between;
-        memset(out, 0, n * 2 * size * sizeof(float));
         for (int d = 0; d < 2; d++) {
             const Direction *own = &layer->directions[d];
             float *gates = scratch(GATES, n * own->inputs->outputs * sizeof(float));
             affine(n, own->inputs, &inputs, 1, PLAIN, gates);
-            lstm_sequence(longest, batch, size, &own->cell, gates, d ? backward : forward, out + d * size, 2 * size);
+            lstm_sequence(longest, batch, alive, size, &own->cell, gates, d ? backward : forward, out + d * size,
+                          2 * size);
         }
         for (int64_t i = 0; i < n * 2 * size && depth && encoder->residual; i++) out[i] += inputs.values[i];
         for (int64_t place = 0; place < n && layer->scale; place++)
-            if (place % steps < lengths[place / steps])
-                standardize(out + place * 2 * size, 2 * size, layer->scale, layer->shift);
+            standardize(out + place * 2 * size, 2 * size, layer->scale, layer->shift);
         inputs = (Part){out, 0, 2 * size};
     }
 }
 
-#define TOGETHER 24 /* sentences: what lies between the products of more does not stay in the caches */
-
-/* See nmt.model.encoder.Encoder. */
-int encode(const Encoder *encoder, int64_t batch, int64_t steps, int64_t width, const float *embedded,
-           const int64_t *lengths, float *values, float *between) {
+/* Sentences (B) of lengths of 1 at least. See nmt.model.encoder.Encoder. */
+int encode(const Encoder *encoder, int64_t batch, int64_t width, const float *embedded, const int64_t *lengths,
+           float *values, float *between) {
     ENTER;
-    for (int64_t b = 0; b < batch; b += TOGETHER) {
-        int64_t some = batch - b < TOGETHER ? batch - b : TOGETHER, out = b * steps * 2 * encoder->size;
-        encode_some(encoder, some, steps, width, embedded + b * steps * width, lengths + b, values + out, between + out);
+    for (int64_t b = 0, done = 0; b < batch; b += TOGETHER) {
+        int64_t some = batch - b < TOGETHER ? batch - b : TOGETHER, n = 0, out = done * 2 * encoder->size;
+        for (int64_t i = b; i < b + some; i++) n += lengths[i];
+        encode_some(encoder, some, n, width, embedded + done * width, lengths + b, values + out, between + out);
+        done += n;
     }
     free_large();
     LEAVE;
@@ -434,39 +440,40 @@ typedef struct {
     float factor;
 } Attention;
 
-/* Of the sentences of a step, B, which are those at sentences (B) among the B' that are held: values (B', S, M), keys
- * (B', S, A), bias (B', S), added to the scores. */
+/* Of a sentence: values (S, M), keys (S, A), and bias (S), added to the scores, or null. */
 typedef struct {
-    int64_t batch, places;
-    const int64_t *sentences;
     const float *values, *keys, *bias;
+    int64_t places;
 } Memory;
 
-/* The N rows of a step that are alive, and where each stands among the B · K of all sentences, in ascending order. */
+/* Of all the rows of a step, K for each sentence, the N that are alive: where each stands, in ascending order, its last
+ * piece, and the row of states that it goes on from. */
 typedef struct {
-    int64_t n, k;
-    const int64_t *places;
+    int64_t all, k, n;
+    int64_t *places, *pieces, *rows;
 } Live;
 
-/* queries (N, A) → context (N, M), and, where the rows stand, weights (B, K, S), the mean over the heads. */
-static void attend(const Attention *a, const Memory *m, Live live, const float *queries, float *context,
-                   float *weights) {
-    int64_t own = a->size / a->heads, mixed = a->memory / a->heads, places = m->places;
-    float *scores = scratch(SCORES, (places + W) * sizeof(float));
+/* queries (N, A) → context (N, M), and, where the rows stand, weights (B, K, S), the mean over the heads, for the
+ * `longest` of the sentences (B). */
+static void attend(const Attention *a, const Memory *memory, int64_t longest, Live live, const float *queries,
+                   float *context, float *weights) {
+    int64_t own = a->size / a->heads, mixed = a->memory / a->heads;
+    float *scores = scratch(SCORES, (longest + W) * sizeof(float));
     for (int64_t row = 0; row < live.n; row++) {
-        int64_t first = m->sentences[live.places[row] / live.k] * places, count = places;
-        float *seen = weights + live.places[row] * places;
-        while (count > 1 && m->bias[first + count - 1] == -INFINITY) seen[--count] = 0; /* what is behind the end */
+        const Memory *m = &memory[live.places[row] / live.k];
+        int64_t count = m->places;
+        float *seen = weights + live.places[row] * longest;
+        memset(seen + count, 0, (longest - count) * sizeof(float));
         for (int64_t h = 0; h < a->heads; h++) {
-            const float *query = queries + row * a->size + h * own, *keys = m->keys + first * a->size + h * own;
+            const float *query = queries + row * a->size + h * own, *keys = m->keys + h * own;
             for (int64_t s = 0; s < count; s++) {
-                scores[s] = m->bias[first + s];
+                scores[s] = m->bias ? m->bias[s] : 0;
                 if (a->score != NONE && scores[s] > -INFINITY)
                     scores[s] += a->factor * compare(a->score, query, keys + s * a->size, a->energy + h * own, own);
             }
             softmax(scores, count);
             for (int64_t i = 0; i < mixed; i += W) {
-                const float *from = m->values + first * a->memory + h * mixed + i;
+                const float *from = m->values + h * mixed + i;
                 VF total = all(0);
                 for (int64_t s = 0; s < count; s++)
                     total += scores[s] * load_part(from + s * a->memory, mixed - i, 0);
@@ -497,6 +504,7 @@ static void log_softmax(int64_t count, const float *logits, float *log_probs) {
 
 /* ---- a whole step ------------------------------------------------------------------------------------------------- */
 
+#define EMPTY 0 /* the piece of a row that is not alive: the PAD of nmt.text.tokenizer */
 enum { DEEP, INPUT_FEEDING, CONDITIONAL };
 /* A layer. `scale` and `shift` normalize what leaves it; null where it is left as it is. */
 typedef struct {
@@ -513,8 +521,8 @@ typedef struct {
     const Weights *readout, *output;
 } Network;
 
-static void look(const Network *net, const Memory *memory, Live live, const float *outputs, float *context,
-                 float *weights) {
+static void look(const Network *net, const Memory *memory, int64_t longest, Live live, const float *outputs,
+                 float *context, float *weights) {
     const float *queries = outputs;
     if (net->query) {
         float *projected = scratch(QUERIES, live.n * net->query->outputs * sizeof(float));
@@ -522,7 +530,7 @@ static void look(const Network *net, const Memory *memory, Live live, const floa
         affine(live.n, net->query, &part, 1, net->attention.score == ADDITIVE ? EXPONENTIAL : PLAIN, projected);
         queries = projected;
     }
-    attend(&net->attention, memory, live, queries, context, weights);
+    attend(&net->attention, memory, longest, live, queries, context, weights);
 }
 
 /* What leaves a layer: its hidden states, above the first with the shortcut, normalized. */
@@ -544,7 +552,7 @@ static const float *leave(const Network *net, int64_t depth, int64_t n, const fl
 
 /* Attentional vectors (N, E) → log_probs (B · K, V), where the rows stand; for those that are not alive, these and the
  * weights (B · K, S) become 0. */
-static void read_out(const Network *net, Live live, const Memory *memory, const float *vectors, float *log_probs,
+static void read_out(const Network *net, Live live, int64_t longest, const float *vectors, float *log_probs,
                      float *weights) {
     int64_t count = net->output->outputs;
     int64_t most = BLOCK / (count * sizeof(float)) / TILE * TILE;
@@ -559,33 +567,50 @@ static void read_out(const Network *net, Live live, const Memory *memory, const 
         for (int64_t r = 0; r < rows; r++)
             log_softmax(count, logits + r * count, log_probs + live.places[first + r] * count);
     }
-    for (int64_t place = 0, row = 0; place < memory->batch * live.k; place++) {
+    for (int64_t place = 0, row = 0; place < live.all; place++) {
         if (row < live.n && live.places[row] == place) {
             row++;
             continue;
         }
         memset(log_probs + place * count, 0, count * sizeof(float));
-        memset(weights + place * memory->places, 0, memory->places * sizeof(float));
+        memset(weights + place * longest, 0, longest * sizeof(float));
     }
 }
 
-/* One piece for each of the rows that are alive. States (L, N', …): row n goes on from rows[n]. See
-   nmt.model.decoder.Decoder.step. */
-int decode_step(const Network *net, const Memory *memory, int64_t k, int64_t n, int64_t held, const int64_t *places,
-                const int64_t *pieces, const int64_t *rows, const float *hidden, const float *cell, const float *feed,
-                float *next_hidden, float *next_cell, float *next_feed, float *weights, float *log_probs) {
+/* The rows (B, K) whose last piece is not EMPTY. States are of `held` rows, to which `rows` (B, K) points; `next_rows`
+ * (B, K) becomes where the states of each will stand, of an empty one anywhere. */
+static Live find_live(int64_t batch, int64_t k, const int64_t *pieces, const int64_t *rows, int64_t *next_rows) {
+    int64_t all = batch * k, *own = scratch(PLACES, 3 * all * sizeof(int64_t));
+    Live live = {all, k, 0, own, own + all, own + 2 * all};
+    for (int64_t place = 0; place < all; place++) {
+        next_rows[place] = 0;
+        if (pieces[place] == EMPTY) continue;
+        live.places[live.n] = place, live.pieces[live.n] = pieces[place], live.rows[live.n] = rows[place];
+        next_rows[place] = live.n++;
+    }
+    return live;
+}
+
+/* One piece for each of the rows that are alive; memory (B). States: hidden and cell (2, L, rows, H) and feed (rows, E), of
+ * `held` rows before and B · K after, of which the first N are written. See nmt.model.decoder.Decoder.step. */
+int decode_step(const Network *net, int64_t batch, int64_t k, int64_t longest, int64_t held, const Memory *memory,
+                const int64_t *pieces, const int64_t *rows, const float *states, const float *feed, float *next_states,
+                float *next_feed, int64_t *next_rows, float *weights, float *log_probs) {
     ENTER;
-    int64_t size = net->size, mixed = net->attention.memory;
-    Live live = {n, k, places};
+    Live live = find_live(batch, k, pieces, rows, next_rows);
+    int64_t n = live.n, size = net->size, mixed = net->attention.memory;
+    const float *hidden = states, *cell = states + net->depth * held * size;
+    float *next_hidden = next_states, *next_cell = next_states + net->depth * live.all * size;
     float *context = scratch(CONTEXT, n * mixed * sizeof(float));
     const float *outputs = 0;
     if (net->wiring == CONDITIONAL) {
         float *asking = scratch(GATES, n * size * sizeof(float));
         const float *last = hidden + (net->depth - 1) * held * size;
-        for (int64_t row = 0; row < n; row++) memcpy(asking + row * size, last + rows[row] * size, size * sizeof(float));
+        for (int64_t row = 0; row < n; row++)
+            memcpy(asking + row * size, last + live.rows[row] * size, size * sizeof(float));
         for (int64_t row = 0; net->layers[net->depth - 1].scale && row < n; row++)
             standardize(asking + row * size, size, net->layers[net->depth - 1].scale, net->layers[net->depth - 1].shift);
-        look(net, memory, live, asking, context, weights);
+        look(net, memory, longest, live, asking, context, weights);
     }
     for (int64_t depth = 0; depth < net->depth; depth++) {
         const Layer *layer = &net->layers[depth];
@@ -593,18 +618,18 @@ int decode_step(const Network *net, const Memory *memory, int64_t k, int64_t n, 
         int count = 0;
         if (depth) parts[count++] = (Part){outputs, 0, size};
         if (depth ? net->wiring == DEEP : net->wiring == CONDITIONAL) parts[count++] = (Part){context, 0, mixed};
-        if (!depth && net->wiring == INPUT_FEEDING) parts[count++] = (Part){feed, rows, net->embedding};
-        parts[count++] = (Part){hidden + depth * held * size, rows, size};
-        float *own_hidden = next_hidden + depth * n * size, *own_cell = next_cell + depth * n * size;
-        lstm_step(n, size, &layer->cell, parts, count, (Known){layer->table, pieces},
-                  (Before){cell + depth * held * size, rows}, own_hidden, own_cell);
+        if (!depth && net->wiring == INPUT_FEEDING) parts[count++] = (Part){feed, live.rows, net->embedding};
+        parts[count++] = (Part){hidden + depth * held * size, live.rows, size};
+        float *own_hidden = next_hidden + depth * live.all * size, *own_cell = next_cell + depth * live.all * size;
+        lstm_step(n, size, &layer->cell, parts, count, (Known){layer->table, live.pieces},
+                  (Before){cell + depth * held * size, live.rows}, own_hidden, own_cell);
         outputs = leave(net, depth, n, own_hidden, outputs);
         if (depth == (net->wiring == DEEP ? 0 : net->wiring == INPUT_FEEDING ? net->depth - 1 : -1))
-            look(net, memory, live, outputs, context, weights);
+            look(net, memory, longest, live, outputs, context, weights);
     }
     Part parts[2] = {{outputs, 0, size}, {context, 0, mixed}};
     affine(n, net->readout, parts, 2, TANH, next_feed);
-    read_out(net, live, memory, next_feed, log_probs, weights);
+    read_out(net, live, longest, next_feed, log_probs, weights);
     LEAVE;
 }
 

@@ -48,17 +48,6 @@ class Attention(Structure):
     )
 
 
-class Memory(Structure):
-    _fields_ = (
-        ("batch", c_int64),
-        ("places", c_int64),
-        ("sentences", c_void_p),
-        ("values", c_void_p),
-        ("keys", c_void_p),
-        ("bias", c_void_p),
-    )
-
-
 class Layer(Structure):
     _fields_ = (("cell", Cell), ("table", c_void_p), ("scale", c_void_p), ("shift", c_void_p))
 
@@ -80,7 +69,7 @@ class Network(Structure):
 
 ARGUMENTS = {
     "product": (c_int64, POINTER(Weights), POINTER(Part), c_int, c_int, c_void_p),
-    "encode": (POINTER(Encoder), *(c_int64,) * 3, *(c_void_p,) * 4),
-    "decode_step": (POINTER(Network), POINTER(Memory), *(c_int64,) * 3, *(c_void_p,) * 11),
+    "encode": (POINTER(Encoder), *(c_int64,) * 2, *(c_void_p,) * 4),
+    "decode_step": (POINTER(Network), *(c_int64,) * 4, *(c_void_p,) * 10),
     "best_extensions": (c_int64, c_int64, c_int64, *(c_void_p,) * 4),
 }

@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from nmt.arrays import Flags, Floats, Integers
+from nmt.arrays import Floats, Integers
 from nmt.config import SearchConfig
 from nmt.search.choice import Banks, Choice
 from nmt.search.hypothesis import Hypothesis
@@ -15,16 +15,16 @@ from nmt.search.rows import Rows
 from nmt.text.tokenizer import BEGIN, END, PAD
 
 _NEVER = slice(PAD, BEGIN + 1)
-_IMPOSSIBLE = float("-inf")
+_IMPOSSIBLE = np.float32(-np.inf)
 
 
 @dataclass(slots=True)
 class Beams(Rows):
-    """The rows of B sentences, K a sentence. A row whose log-probability is -inf is empty.
+    """The rows of B sentences, K a sentence.
 
-    pieces (B, K), the last of each row · log_probs (B, K), of each row so far · free (B, K): of each group of rows, the
-    places that no finished hypothesis has taken · and a sentence each (B,): length, the pieces so far · shortest and
-    longest, the limits.
+    pieces (B, K), the last of each row, PAD where it is empty · log_probs (B, K), of each row so far, -inf where it is
+    empty · free (B, K): the places of the row's group that no finished hypothesis has taken · and a sentence each (B,):
+    length, the pieces so far · shortest and longest, the limits.
     """
 
     pieces: Integers
@@ -33,7 +33,7 @@ class Beams(Rows):
     length: Integers
     shortest: Integers
     longest: Integers
-    fills: ClassVar = {"pieces": BEGIN, "log_probs": _IMPOSSIBLE, "free": 0}
+    fills: ClassVar = {"pieces": PAD, "log_probs": -np.inf, "free": 0}
 
     @classmethod
     def start(cls, configs: Sequence[SearchConfig], sources: Sequence[Sequence[int]], rows: int) -> Self:
@@ -44,18 +44,13 @@ class Beams(Rows):
         width = np.array([[config.width] for config in configs])
         first = (number % size == 0) & (number < width)
         return cls(
-            np.full((len(configs), rows), BEGIN),
-            np.where(first, np.float32(0), np.float32(_IMPOSSIBLE)),
-            size * (number < width // size),
+            np.where(first, BEGIN, PAD),
+            np.where(first, np.float32(0), _IMPOSSIBLE),
+            size * (number < width),
             np.zeros(len(configs), dtype=np.int64),
             np.array([shortest for shortest, _ in limits]),
             np.array([longest for _, longest in limits]),
         )
-
-    @property
-    def live_pieces(self) -> Integers:
-        """`pieces`, with PAD where a row is empty, so that a step need not do anything for it."""
-        return np.where(self.log_probs > _IMPOSSIBLE, self.pieces, PAD)
 
     def left(self, sentence: int) -> int:
         """Pieces that may still come after the next one, the end of sentence not among them."""
@@ -73,20 +68,21 @@ class Beams(Rows):
         """
         self._forbid(log_probs)
         best, at = choice(log_probs, self.log_probs, self.length, self.free, banks)
-        taken = choice.place >= self.free[choice.sentence, choice.group]
-        parents, self.pieces = np.divmod(at, log_probs.shape[2])
-        self.log_probs = np.where(taken, np.float32(_IMPOSSIBLE), best)
+        empty = (choice.place >= self.free) | (best == _IMPOSSIBLE)
+        parents, pieces = np.divmod(at, log_probs.shape[2])
+        self.pieces, self.log_probs = np.where(empty, PAD, pieces), np.where(empty, _IMPOSSIBLE, best)
         self.length = self.length + 1
         return parents
 
-    def end(self, choice: Choice) -> Flags:
-        """Take the rows that have ended out of the beam, in place. Returns where they are (B, K)."""
-        ended: Flags = (self.pieces == END) & (self.log_probs > _IMPOSSIBLE)
-        if ended.any():
-            self.log_probs = np.where(ended, np.float32(_IMPOSSIBLE), self.log_probs)
-            self.free = self.free.copy()
-            np.subtract.at(self.free, (choice.sentence, choice.group), ended)
-        return ended
+    def end(self, choice: Choice) -> list[list[int]]:
+        """Take the rows that have ended out of the beam, in place. Returns the sentence and the row of each."""
+        ended = self.pieces == END
+        if not np.count_nonzero(ended):
+            return []
+        self.pieces, self.log_probs = np.where(ended, PAD, self.pieces), np.where(ended, _IMPOSSIBLE, self.log_probs)
+        of_own_group = choice.group[:, :, None] == choice.group[:, None]
+        self.free = self.free - (of_own_group & ended[:, None]).sum(axis=-1)
+        return np.argwhere(ended).tolist()
 
     def _forbid(self, log_probs: Floats) -> None:
         """log_probs (B, K, V), overwritten: -inf for pad, unknown and begin, and where a length forbids or forces.
@@ -95,7 +91,7 @@ class Beams(Rows):
         """
         log_probs[..., _NEVER] = _IMPOSSIBLE
         short, full = self.length < self.shortest, self.length >= self.longest
-        if (short | full).any():
+        if np.count_nonzero(short | full):
             ends = log_probs[..., END].copy()
             log_probs[short, :, END] = _IMPOSSIBLE
             log_probs[full] = _IMPOSSIBLE
@@ -136,13 +132,12 @@ def trace(frames: Sequence[Frame], ticket: int, row: int, source_size: int, conf
     return Hypothesis(pieces[::-1], log_probs, attention, final_score(log_probs, attention, config))
 
 
-def can_still_win(best_live: float, longest: int, finished: Sequence[Hypothesis], config: SearchConfig) -> bool:
-    """Whether a live row can still enter the n-best list. Exact: a search that stops here has lost nothing.
+def can_win(log_prob: float, length: int, finished: Sequence[Hypothesis], config: SearchConfig) -> bool:
+    """Whether a row of that log-probability can be among the n best once it has ended, after `length` pieces at most.
+
+    finished: the n best so far, best first. Exact: a search that stops here has lost nothing.
 
     A log-probability only falls and what penalties add is never positive, so the best that a row can become is its
-    log-probability now over the largest length penalty to come: that of `longest` pieces and the end of sentence.
+    log-probability now over the largest length penalty to come.
     """
-    if len(finished) < config.kept:
-        return True
-    threshold = sorted((hypothesis.score for hypothesis in finished), reverse=True)[config.kept - 1]
-    return best_live / length_penalty(longest + 1, config) > threshold
+    return len(finished) < config.kept or log_prob / length_penalty(length, config) > finished[-1].score

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 import numpy as np
@@ -28,7 +28,7 @@ class Choice(Rows):
     """How each sentence chooses, a number each (B,); `group` and `place` (B, K) say which rows compete.
 
     The rows of a group take the extensions of that group's rows, the best of which goes to place 0. Beam search has
-    one group, diverse beam search several; each sample is a group of its own.
+    one group, diverse beam search several; each sample is a group of its own. methods: those that there are.
     """
 
     method: Integers
@@ -39,7 +39,11 @@ class Choice(Rows):
     diversity: Floats
     group: Integers
     place: Integers
+    methods: set[int] = field(init=False)
     fills: ClassVar = {"group": 0, "place": 1 << 30}
+
+    def __post_init__(self) -> None:
+        self.methods = set(self.method.tolist())
 
     @classmethod
     def start(cls, configs: Sequence[SearchConfig], sources: Sequence[Sequence[int]], rows: int) -> Self:
@@ -59,11 +63,6 @@ class Choice(Rows):
             np.where(inside, number % own, cls.fills["place"]),
         )
 
-    @property
-    def sentence(self) -> Integers:
-        """(B, 1): beside `group`, where a group's numbers are."""
-        return np.arange(len(self.group))[:, None]
-
     def __call__(self, log_probs: Floats, totals: Floats, length: Integers, free: Integers, banks: Banks) -> Chosen:
         """log_probs (B, K, V) of the next pieces · totals (B, K) of the rows · length (B,) so far · free (B, K)."""
         best, at = self._by_method(log_probs, totals, length, free)
@@ -72,11 +71,10 @@ class Choice(Rows):
         return best, at
 
     def _by_method(self, log_probs: Floats, totals: Floats, length: Integers, free: Integers) -> Chosen:
-        methods = set(self.method.tolist())
-        if methods == {BEST}:
+        if self.methods == {BEST}:
             return best_extensions(log_probs, totals)
         best, at = np.empty_like(totals), np.empty(totals.shape, np.int64)
-        for method in methods:
+        for method in self.methods:
             which = np.flatnonzero(self.method == method)
             own = self.select(which, totals.shape[1])
             best[which], at[which] = own._choose(method, log_probs[which], totals[which], length[which], free[which])
@@ -116,10 +114,10 @@ class Choice(Rows):
             diverse[~inside] = _IMPOSSIBLE
             values, found = largest(diverse.reshape(sentences, -1), rows)
             possible = np.take_along_axis(values, place, 1) > _IMPOSSIBLE
-            mine = inside & (self.place < free[:, group, None]) & possible
+            mine = inside & (self.place < free) & possible
             at = np.where(inside, np.take_along_axis(found, place, 1), at)
             best = np.where(mine, np.take_along_axis(flat, at, 1), best)
-            np.add.at(used, (self.sentence, at % vocabulary), mine)
+            np.add.at(used, (np.arange(sentences)[:, None], at % vocabulary), mine)
         return best, at
 
 

@@ -9,11 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic
 
-import numpy as np
-
-from nmt.arrays import Flags, Floats, Integers
 from nmt.config import SearchConfig
-from nmt.search.beam import Frame, can_still_win, trace
+from nmt.search.beam import Frame, can_win, trace
 from nmt.search.guides import FREE, Guide
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.pool import Pool, Sentence, Ticket
@@ -91,7 +88,7 @@ class Engine(Generic[State]):
         if pool is None:
             return late
         parents, weights = pool.advance()
-        self._record(pool, parents, weights)
+        self._frames.append(Frame(pool.beams.pieces, parents, pool.beams.log_probs, weights, pool.places))
         self._collect(pool, pool.beams.end(pool.choice))
         return late + self._release(pool)
 
@@ -122,7 +119,7 @@ class Engine(Generic[State]):
     def _admit(self) -> None:
         """Take from the head of the queue what the budgets allow, and start it as one batch."""
         pool = self._pool
-        if pool and self._crowded(pool):
+        if not self._waiting or (pool and self._crowded(pool)):
             return
         count = len(pool.sentences) if pool else 0
         rows = pool.rows if pool else 1
@@ -158,41 +155,28 @@ class Engine(Generic[State]):
         new = Pool.start(self._stepper, entering, rows)
         self._pool = pool.join(new) if pool else new
 
-    def _record(self, pool: Pool[State], parents: Integers, weights: Floats) -> None:
-        places = {sentence.ticket: place for place, sentence in enumerate(pool.sentences)}
-        if self._frames and self._frames[-1].places == places:
-            places = self._frames[-1].places
-        beams = pool.beams
-        self._frames.append(Frame(beams.pieces, parents, beams.log_probs, weights, places))
-
-    def _collect(self, pool: Pool[State], ended: Flags) -> None:
-        """Trace the hypotheses that ended in this step."""
-        places = np.argwhere(ended).tolist()
-        frames = list(self._frames) if places else []
-        for place, row in places:
+    def _collect(self, pool: Pool[State], ended: list[list[int]]) -> None:
+        """Trace the hypotheses that ended in this step, given the place and the row of each, where they can win."""
+        frames = list(self._frames) if ended else []
+        for place, row in ended:
             sentence = pool.sentences[place]
             own = frames[sentence.first_frame - self._dropped_frames :]
-            hypothesis = trace(own, sentence.ticket, row, len(sentence.source), sentence.config)
-            # Groups of a diverse search do not know of each other's ends.
-            groups = sentence.config.diversity_groups > 1
-            if not (groups and any(hypothesis.pieces == other.pieces for other in sentence.finished)):
-                sentence.finished.append(hypothesis)
+            if can_win(own[-1].log_probs.item(place, row), len(own), sentence.finished, sentence.config):
+                sentence.finish(trace(own, sentence.ticket, row, len(sentence.source), sentence.config))
 
     def _release(self, pool: Pool[State]) -> list[Finished]:
         """Let the sentences go whose search is over."""
-        best_live, free = pool.beams.log_probs.max(axis=1).tolist(), pool.beams.free.sum(axis=1).tolist()
-        longest = pool.beams.longest.tolist()
+        best_live, longest = pool.beams.log_probs.max(axis=1).tolist(), pool.beams.longest.tolist()
         done: list[Finished] = []
         staying = []
         now = self._clock()
         for place, sentence in enumerate(pool.sentences):
-            live = free[place] > 0 and best_live[place] > float("-inf")
-            if live and can_still_win(best_live[place], longest[place], sentence.finished, sentence.config):
+            live = best_live[place] > float("-inf")  # and there is a free place for each row that is
+            if live and can_win(best_live[place], longest[place] + 1, sentence.finished, sentence.config):
                 staying.append(place)
             else:
-                ranked = sorted(sentence.finished, key=lambda hypothesis: -hypothesis.score)
                 waited, decoded = sentence.entered - sentence.submitted, now - sentence.entered
-                done.append(Finished(sentence.ticket, ranked[: sentence.config.kept], waited, decoded))
+                done.append(Finished(sentence.ticket, sentence.finished, waited, decoded))
         if done:
             self._keep(staying)
         return done

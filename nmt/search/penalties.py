@@ -1,7 +1,7 @@
 """How hypotheses of different length, and of different coverage of the source, are compared.
 
 score = log-probability / length penalty + coverage penalty + end penalty, where the length counts the end of sentence.
-Neither of the two that are added is ever positive, on which `nmt.search.beam.can_still_win` relies.
+Neither of the two that are added is ever positive, on which `nmt.search.beam.can_win` relies.
 """
 
 import numpy as np

@@ -23,7 +23,7 @@ Ticket = int
 
 @dataclass(slots=True)
 class Sentence:
-    """A sentence in the queue or in the pool."""
+    """A sentence in the queue or in the pool. finished: the n best hypotheses so far, best first."""
 
     ticket: Ticket
     source: Sequence[int]
@@ -35,10 +35,18 @@ class Sentence:
     first_frame: int = 0
     finished: list[Hypothesis] = field(default_factory=list)
 
+    def finish(self, hypothesis: Hypothesis) -> None:
+        """Take one in that is among the n best and not there already."""
+        groups = self.config.diversity_groups > 1  # which do not know of each other's ends
+        if not (groups and any(hypothesis.pieces == other.pieces for other in self.finished)):
+            self.finished.append(hypothesis)
+            self.finished.sort(key=lambda own: -own.score)
+            del self.finished[self.config.kept :]
+
 
 @dataclass(slots=True)
 class Pool(Generic[State]):
-    """The sentences in the order in which all the others hold them."""
+    """The sentences in the order in which all the others hold them, and the place of each in it."""
 
     stepper: Stepper[State]
     sentences: list[Sentence]
@@ -47,6 +55,10 @@ class Pool(Generic[State]):
     repetition: Repetition
     guides: Guides
     state: State
+    places: dict[Ticket, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.places = {sentence.ticket: place for place, sentence in enumerate(self.sentences)}
 
     @classmethod
     def start(cls, stepper: Stepper[State], sentences: list[Sentence], rows: int) -> "Pool[State]":
@@ -71,7 +83,7 @@ class Pool(Generic[State]):
     def advance(self) -> tuple[Integers, Floats]:
         """Extend every row by one piece. Returns the parents (B, K) and the weights (B, K, S) of the rows before."""
         control = batch_control([sentence.guide.controls for sentence in self.sentences], self.beams.length)
-        step = self.stepper.step(self.beams.live_pieces, self.state, control)
+        step = self.stepper.step(self.beams.pieces, self.state, control)
         log_probs = self.repetition.filter(step.log_probs)
         banks = self.guides.filter(log_probs, step, self.beams)
         parents = self.beams.advance(log_probs, self.choice, banks)

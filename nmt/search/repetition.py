@@ -1,7 +1,7 @@
 """What keeps a translation from saying the same again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 import numpy as np
@@ -22,13 +22,18 @@ class Repetition(Rows):
     """The last pieces of each row, and what must not come again.
 
     history (B, K, T): the newest piece last; rows with fewer are filled up in front · ngram (B,): no run of that many
-    pieces stands twice, 0 allows it · repeats (B,): no unit stands more often than that in a row, 0 allows it.
+    pieces stands twice, 0 allows it · repeats (B,): no unit stands more often than that in a row, 0 allows it · active:
+    whether any sentence forbids anything. Where none does, no history is kept.
     """
 
     history: Integers
     ngram: Integers
     repeats: Integers
+    active: bool = field(init=False)
     fills: ClassVar = {"history": _NOTHING}
+
+    def __post_init__(self) -> None:
+        self.active = bool(self.ngram.any() or self.repeats.any())
 
     @classmethod
     def start(cls, configs: Sequence[SearchConfig], rows: int) -> Self:
@@ -38,11 +43,6 @@ class Repetition(Rows):
             np.array([config.no_repeat_ngram for config in configs]),
             np.array([config.max_repeats for config in configs]),
         )
-
-    @property
-    def active(self) -> bool:
-        """Whether any sentence forbids anything. Where none does, no history is kept."""
-        return bool(self.ngram.any() or self.repeats.any())
 
     def select(self, sentences: Integers, rows: int) -> Self:
         """As of all rows, without the places in front in which none of them has a piece any more."""

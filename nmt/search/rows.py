@@ -13,8 +13,8 @@ from nmt.arrays import Integers
 class Rows:
     """Base of dataclasses whose fields are arrays of B sentences: (B,), or, when named in `fills`, (B, K, ...).
 
-    `fills` has what an empty row holds. All that a search remembers of its rows comes and goes through these two
-    methods, so that no part of it can get out of step with the others.
+    `fills` has what an empty row holds; fields that are no arguments are worked out from the others. All that a search
+    remembers of its rows comes and goes through these two methods, so that no part of it can get out of step.
     """
 
     __slots__ = ()
@@ -29,7 +29,7 @@ class Rows:
         return type(self)(**{name: np.concatenate([array, getattr(other, name)]) for name, array in self._arrays()})
 
     def _arrays(self) -> list[tuple[str, Any]]:
-        return [(field.name, getattr(self, field.name)) for field in fields(self)]  # type: ignore[arg-type]
+        return [(field.name, getattr(self, field.name)) for field in fields(self) if field.init]  # type: ignore[arg-type]
 
     def _resized(self, name: str, array: NDArray[Any], rows: int) -> NDArray[Any]:
         if name not in self.fills or array.shape[1] == rows:

@@ -1,5 +1,6 @@
 """The compiled kernels, each build that this processor runs, against NumPy and torch."""
 
+import re
 import subprocess
 import sys
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -123,21 +124,32 @@ def test_other_types_and_no_rows_at_all_are_taken() -> None:
 @pytest.mark.parametrize("options", [{}, {"gate_norm": True}, {"layer_norm": True, "residual": True}], ids=str)
 @pytest.mark.parametrize(("size", "layers"), [(1, 1), (5, 2), (16, 3), (37, 2)])
 def test_an_encoder_is_that_of_torch(build: str, size: int, layers: int, options: dict[str, bool]) -> None:
-    """Each sentence to its own end, in both directions, however many there are; nothing is written behind it."""
+    """Each sentence to its own end, in both directions, however many there are, and in whatever order."""
     torch.manual_seed(size)
     shape = {"embedding_size": 3, "encoder_size": size, "encoder_layers": layers, **options}
     model = Seq2Seq(ModelConfig.model_validate({"source_vocabulary": 9, "target_vocabulary": 9, **shape})).eval()
     for name, weight in model.named_parameters():
         if "norms" in name or "gain" in name:
             torch.nn.init.normal_(weight)
-    lengths, embedded = torch.tensor([7, 1, 4, *[3, 1, 2] * 8]), torch.randn(27, 7, 3)
+    lengths = np.array([7, 1, 4, *[3, 1, 2] * 8])
+    sentences = [torch.randn(length, 3) for length in lengths.tolist()]
     packed = Parts(model.config, model.arrays(), "fp32").encoder()
-    values = kernels.encode(packed, embedded.numpy(), lengths.numpy())
+    values = kernels.encode(packed, torch.cat(sentences).numpy(), lengths)
 
-    for number, length in enumerate(lengths.tolist()):
-        alone = model.encoder(embedded[number : number + 1, :length], torch.tensor([length]))[0][0]
-        assert np.allclose(values[number, :length], alone.detach(), atol=1e-5)
-        assert not values[number, length:].any()
+    assert len(values) == lengths.sum()
+    for sentence, own in zip(sentences, np.split(values, lengths.cumsum()[:-1]), strict=True):
+        alone = model.encoder(sentence[None], torch.tensor([len(sentence)]))[0][0]
+        assert np.allclose(own, alone.detach(), atol=1e-5)
+
+
+def test_an_encoder_wants_what_the_lengths_say() -> None:
+    """It would read beyond the end."""
+    model = Seq2Seq(ModelConfig.model_validate({"source_vocabulary": 9, "target_vocabulary": 9, "encoder_size": 2}))
+    packed, width = Parts(model.config, model.arrays(), "fp32").encoder(), model.config.embedding_size
+
+    for lengths in ([2, 2], [3, 0]):
+        with pytest.raises(ValueError, match=re.escape(f"lengths of {lengths} are not all above 0")):
+            kernels.encode(packed, np.zeros((3, width), np.float32), np.array(lengths))
 
 
 @pytest.mark.parametrize(
