@@ -1,4 +1,4 @@
-"""The models that are served, each with its decode thread."""
+"""The models that are served, each with its decode threads."""
 
 import logging
 import re
