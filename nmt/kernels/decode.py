@@ -241,6 +241,10 @@ def decode_step(
     which cost nothing else; states, with room for all rows; and which of these belongs to each row (B, K).
     """
     (batch, count), size, longest = pieces.shape, pieces.size, memory.longest
+    if rows.shape != pieces.shape or len(memory.table) != batch:
+        raise ValueError(
+            f"pieces {pieces.shape} for rows {rows.shape} of {len(memory.table)} sentences; one a row is wanted"
+        )
     after = States(
         np.empty((2, network.depth, size, network.hidden_size), np.float32),
         np.empty((size, network.embedding_size), np.float32),

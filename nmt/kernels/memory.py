@@ -14,8 +14,8 @@ _BIAS, _PLACES = 2, 3
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of B sentences: held, of each its values (S, M) and keys (S, A), arrays of its own, so that sentences come and go
-    and nothing of the others is touched.
+    """Of B sentences: held, of each its values (S, M) and keys (S, A), arrays of its own, or one that is both, so that
+    sentences come and go and nothing of the others is touched.
 
     table (B, 4): for the kernels, where these lie, and so what is added to the scores of its attention, if anything is,
     and S · bias (B, S): that which is added.
@@ -34,7 +34,7 @@ class Memory:
     @property
     def longest(self) -> int:
         """Places of the longest sentence."""
-        return int(self.table[:, _PLACES].max())
+        return int(self.table[:, _PLACES].max(initial=0))
 
     def select(self, sentences: Integers) -> Self:
         """The given sentences."""

@@ -29,8 +29,7 @@ class EnsembleStepper:
         """pieces (B, K): one piece a row, the same for all members; so is what controls attention."""
         steps = [member.step(pieces, own, control) for member, own in zip(self._members, state, strict=True)]
         log_probs = mix([step.log_probs for step in steps], self._mixing)
-        size = min(step.weights.shape[2] for step in steps)  # which has room for the longest source
-        weights = np.mean([step.weights[..., :size] for step in steps], axis=0)
+        weights = np.mean([step.weights for step in steps], axis=0)
         return Step(log_probs, weights, tuple(step.state for step in steps))
 
     def select(self, state: EnsembleState, sentences: Integers, rows: Integers) -> EnsembleState:

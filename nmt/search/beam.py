@@ -23,8 +23,8 @@ class Beams(Rows):
     """The rows of B sentences, K a sentence.
 
     pieces (B, K), the last of each row, PAD where it is empty · log_probs (B, K), of each row so far, -inf where it is
-    empty · free (B, K): the places of the row's group that no finished hypothesis has taken · and a sentence each (B,):
-    length, the pieces so far · shortest and longest, the limits.
+    empty · free (B, K): the places of the row's group that no finished hypothesis has taken; none beyond the width of a
+    sentence · and a sentence each (B,): length, the pieces so far · shortest and longest, the limits.
     """
 
     pieces: Integers

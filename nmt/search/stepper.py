@@ -14,7 +14,7 @@ class Step(Generic[State]):
     """What one decode step gives, for K rows of each of B sentences.
 
     log_probs (B, K, V) of the next piece, for search to overwrite · weights (B, K, S), the attention that went into it,
-    0 behind the end of a source; S has room for the longest.
+    0 behind the end of a source; S is the size of the longest.
     """
 
     log_probs: Floats
@@ -37,4 +37,4 @@ class Stepper(Protocol[State]):
         """sentences (B'), ascending, rows (B', K'): which sentences go on, and which rows of each, in which order."""
 
     def join(self, first: State, second: State) -> State:
-        """The sentences of both states, which have the same number of rows; the shorter sources are padded."""
+        """The sentences of both states, which have the same number of rows."""

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import get_args
@@ -16,7 +17,7 @@ from nmt import Translator, kernels
 from nmt.arrays import Floats
 from nmt.config import ModelConfig, SearchConfig
 from nmt.errors import ConfigError
-from nmt.kernels import Precision, available
+from nmt.kernels import Memory, Precision, available
 from nmt.model.seq2seq import Seq2Seq
 from nmt.runtime import precision as precision_module
 from nmt.runtime.ensemble import EnsembleStepper
@@ -229,6 +230,42 @@ def test_empty_rows_change_nothing_for_the_others(precision: Precision, wiring: 
             assert not other[~alive].any()
 
 
+@pytest.mark.parametrize("wiring", WIRINGS)
+def test_a_step_without_a_live_row_says_nothing(wiring: str) -> None:
+    """And the sentences that are joined to it are none the worse."""
+    stepper = packed(network(wiring=wiring))
+    nothing = stepper.step(np.full((3, 1), PAD), stepper.start(SOURCES))
+    joined = stepper.join(nothing.state, stepper.start(SOURCES[:1]))
+    step, alone = (
+        stepper.step(np.array([[PAD]] * 3 + [[7]]), joined),
+        stepper.step(np.array([[7]]), stepper.start(SOURCES[:1])),
+    )
+
+    assert not nothing.log_probs.any()
+    assert not nothing.weights.any()
+    assert np.array_equal(step.log_probs[3], alone.log_probs[0])
+
+
+def test_pieces_for_other_rows_are_refused() -> None:
+    """The kernel would read beyond their end."""
+    stepper = packed(network())
+    state = stepper.start(SOURCES)
+
+    for shape in ((3, 2), (2, 1)):
+        with pytest.raises(ValueError, match=re.escape(f"pieces {shape} for rows (3, 1) of 3 sentences")):
+            stepper.step(np.full(shape, 7), state)
+
+
+def test_what_the_kernels_know_of_a_memory_is_what_is_held() -> None:
+    """Whoever has come or gone."""
+    stepper = packed(network())
+    joined = stepper.join(stepper.start(SOURCES), stepper.start(SOURCES))
+    left = stepper.select(joined, np.array([0, 2, 4]), np.zeros((3, 1), np.int64)).memory
+
+    assert np.array_equal(left.table, Memory.of(left.held).table)
+    assert [len(values) for values, _ in left.held] == [len(SOURCES[number]) for number in (0, 2, 1)]
+
+
 @given(shape=st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(2, 3000)), dead=st.integers(0, 3))
 def test_best_extensions_are_those_of_a_full_sort(shape: Sequence[int], dead: int) -> None:
     """Of blocks of any size, with rows that are empty and pieces that are forbidden."""
@@ -303,7 +340,7 @@ def test_a_long_sentence_that_has_gone_costs_the_others_nothing(new: Callable[[S
 
 
 def test_members_of_both_kinds_write_one_translation() -> None:
-    """Though one shortens what it looks at sooner than the other when a long sentence has gone."""
+    """Also when a long sentence has gone, and both look at less."""
     model, config = network(), SearchConfig(beam_size=2, max_length=9)
     sources = [[5, 6, 7, 8, 9, END], [9, 8, 7, 6, END], [8, 7, 9, 10, END]]
     both = EnsembleStepper([packed(model), ModelStepper(model)])
