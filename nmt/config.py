@@ -216,7 +216,10 @@ class SearchConfig(Config):
     method: Literal["beam", "greedy", "sample"] = "beam"
     beam_size: Whole = Field(5, ge=1, le=32)
     n_best: Whole = Field(
-        1, ge=1, le=32, description="hypotheses to return, at most beam_size; how many samples to draw"
+        1,
+        ge=1,
+        le=32,
+        description="hypotheses to return, at most beam_size, fewer where two are one text; how many samples to draw",
     )
     length_penalty: Number = Field(1.0, ge=0, le=5, description="exponent; 0 ranks by plain log-probability")
     length_penalty_form: Literal["power", "gnmt"] = "power"

@@ -139,7 +139,8 @@ class Translator:
     def assemble(self, job: Job, found: Sequence[Sequence[Hypothesis]], search: SearchConfig) -> Translation:
         """Put the hypotheses of a job's sentences, as the search found them, together into those of its text.
 
-        The n-th alternative of a text takes each sentence's n-th, or its last where it has fewer.
+        The n-th alternative of a text takes each sentence's n-th, or its last where it has fewer. What a beam found
+        twice, cut into other pieces, is one alternative.
         """
         if not all(found):
             raise InputError(
@@ -148,7 +149,10 @@ class Translator:
                 "search",
             )
         if search.mbr != "none":
-            found = [self._by_risk(own, search)[: search.n_best] for own in found]
+            found = [self._by_risk(own, search) for own in found]
+        if search.method != "sample":
+            found = [self._different(own) for own in found]
+        found = [own[: search.n_best] for own in found]
         count = max((len(hypotheses) for hypotheses in found), default=0)
         ranks = range(max(1, count))
         hypotheses = [self._join(job, [own[min(rank, len(own) - 1)] for own in found]) for rank in ranks]
@@ -196,6 +200,13 @@ class Translator:
                 SentencePart(s, t, h, own.start, at, terms, guide.controls) for s, t, h, own, at, terms, guide in parts
             ),
         )
+
+    def _different(self, hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
+        """Of those with the same text the first."""
+        first = dict[str, Hypothesis]()
+        for hypothesis in hypotheses:
+            first.setdefault(self.tokenizer.decode(hypothesis.pieces).text, hypothesis)
+        return list(first.values())
 
     def _by_risk(self, hypotheses: Sequence[Hypothesis], search: SearchConfig) -> list[Hypothesis]:
         """Samples weigh the same; of a beam each hypothesis weighs what the model gives it."""

@@ -1,5 +1,6 @@
 """What is said of a translated text: its words, its sentences, and what the model would have said instead."""
 
+import itertools
 import math
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from nmt import SearchConfig, TextHypothesis, Translator
 from nmt.errors import InputError
+from nmt.search.hypothesis import Hypothesis
 from nmt.text.tokenizer import END
 
 SEARCH = SearchConfig(max_length=12)
@@ -120,6 +122,26 @@ def test_the_n_best_of_a_text_are_in_order(translator: Translator, text: str) ->
     found = translator.translate([text], "en", "de", SearchConfig(max_length=12, n_best=5))[0].hypotheses
 
     assert [own.score for own in found] == sorted((own.score for own in found), reverse=True)
+
+
+@pytest.mark.parametrize(("method", "count"), [("beam", 2), ("sample", 3)])
+def test_a_text_is_one_alternative_however_it_was_cut(translator: Translator, method: str, count: int) -> None:
+    """The best of a beam's; samples stay as they were drawn."""
+    search = SearchConfig.model_validate({"method": method, "n_best": 3})
+    job, cut = (
+        translator.plan("Der Hund.", "de", "en", search),
+        translator.tokenizer.encode_target("the dog sleeps").ids,
+    )
+    cuts = (translator.tokenizer.resample([cut], "target", 0.1, seed)[0] for seed in itertools.count())
+    pieces = [cut, next(other for other in cuts if other != cut), translator.tokenizer.encode_target("the dog").ids]
+    found = [
+        Hypothesis(own, np.zeros(len(own), np.float32), np.zeros((len(own), len(job.sources[0])), np.float32), -number)
+        for number, own in enumerate(pieces)
+    ]
+    hypotheses = translator.assemble(job, [found], search).hypotheses
+
+    assert [own.text for own in hypotheses] == ["the dog sleeps", "the dog sleeps", "the dog"][-count:]
+    assert [own.score for own in hypotheses] == [0, -1, -2] if count == 3 else [0, -2]
 
 
 def test_no_translation_has_tags_or_control_characters(translator: Translator) -> None:

@@ -44,17 +44,18 @@ def test_a_translation_is_chosen_from_all_that_the_search_keeps(tiny_folder: Pat
     translator = Translator.load(tiny_folder)
     size = {"beam_size": 6} if method == "beam" else {"n_best": 6, "seed": 1, "temperature": 2}
     plain = SearchConfig.model_validate({"method": method, "max_length": 8, "n_best": 6, **size})
-    found = translator.translate(["Der Hund schläft."], "en", "de", plain)[0].hypotheses
+    found = translator._search([translator.plan("Der Hund schläft.", "de", "en", plain)], plain, 1)[0][0]
+    texts = [translator.tokenizer.decode(own.pieces).text for own in found]
     weights = [1.0 if method == "sample" else float(np.exp(own.log_prob)) for own in found]
-    best = found[by_expected_utility([own.text for own in found], weights, "chrf")[0]]
+    best = by_expected_utility(texts, weights, "chrf")[0]
     n_best = 6 if method == "sample" else 1
     chosen = translator.translate(
         ["Der Hund schläft."], "en", "de", plain.model_copy(update={"mbr": "chrf", "n_best": n_best})
     )[0]
 
     assert len(chosen.hypotheses) == n_best
-    assert chosen.text == best.text
-    assert chosen.score == pytest.approx(best.score, abs=1e-4)
+    assert chosen.text == texts[best]
+    assert chosen.score == pytest.approx(found[best].score, abs=1e-4)
 
 
 @pytest.mark.parametrize(("method", "best"), [("beam", "Tom knows"), ("sample", "the dog sleeps")])
