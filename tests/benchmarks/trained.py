@@ -1,5 +1,5 @@
 """How fast a trained model translates a test set, and how well, in each precision:
-`python tests/benchmarks/test_set.py MODEL TEST.tsv --source en --target de`.
+`python tests/benchmarks/trained.py MODEL TEST.tsv --source en --target de`.
 
 All sentences at once, an engine a core, and some of them one by one; of three rounds the fastest. Then BLEU, and how
 many translations are other ones than in fp32.
