@@ -148,14 +148,14 @@ class Translator:
                 "ask for less",
                 "search",
             )
+        written = [[(own, self.tokenizer.decode(own.pieces)) for own in hypotheses] for hypotheses in found]
         if search.mbr != "none":
-            found = [self._by_risk(own, search) for own in found]
+            written = [_by_risk(own, search) for own in written]
         if search.method != "sample":
-            found = [self._different(own) for own in found]
-        found = [own[: search.n_best] for own in found]
-        count = max((len(hypotheses) for hypotheses in found), default=0)
-        ranks = range(max(1, count))
-        hypotheses = [self._join(job, [own[min(rank, len(own) - 1)] for own in found]) for rank in ranks]
+            written = [_different(own) for own in written]
+        written = [own[: search.n_best] for own in written]
+        ranks = range(max(map(len, written), default=1))
+        hypotheses = [_join(job, [own[min(rank, len(own) - 1)] for own in written]) for rank in ranks]
         return Translation(job.source, job.target, job.detected_source, hypotheses)
 
     def score(self, pairs: Sequence[tuple[str, str]], target: str, source: str) -> list[TextHypothesis]:
@@ -190,32 +190,6 @@ class Translator:
             for place in forced.top
         ]
 
-    def _join(self, job: Job, chosen: Sequence[Hypothesis]) -> TextHypothesis:
-        decoded = [self.tokenizer.decode(hypothesis.pieces) for hypothesis in chosen]
-        text, starts = sentences.join(job.text, job.sentences, [pieces.text for pieces in decoded])
-        parts = zip(job.sources, decoded, chosen, job.sentences, starts, job.terms, job.guides, strict=True)
-        return TextHypothesis(
-            text,
-            tuple(
-                SentencePart(s, t, h, own.start, at, terms, guide.controls) for s, t, h, own, at, terms, guide in parts
-            ),
-        )
-
-    def _different(self, hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
-        """Of those with the same text the first."""
-        first = dict[str, Hypothesis]()
-        for hypothesis in hypotheses:
-            first.setdefault(self.tokenizer.decode(hypothesis.pieces).text, hypothesis)
-        return list(first.values())
-
-    def _by_risk(self, hypotheses: Sequence[Hypothesis], search: SearchConfig) -> list[Hypothesis]:
-        """Samples weigh the same; of a beam each hypothesis weighs what the model gives it."""
-        texts = [self.tokenizer.decode(hypothesis.pieces).text for hypothesis in hypotheses]
-        log_probs = np.array([0.0 if search.method == "sample" else own.log_prob for own in hypotheses])
-        weights = np.exp(log_probs - log_probs.max())
-        order = by_expected_utility(texts, weights.tolist(), cast(Utility, search.mbr))
-        return [hypotheses[i] for i in order]
-
 
 def attempted(make: Callable[Given, Made], *given: Given.args, **named: Given.kwargs) -> Made | InputError:
     """What `make` makes of one text among others, or what is wrong with that text. Raises `UnknownLanguage`."""
@@ -225,6 +199,38 @@ def attempted(make: Callable[Given, Made], *given: Given.args, **named: Given.kw
         raise
     except InputError as error:
         return error
+
+
+Written = tuple[Hypothesis, Pieces]
+"""A hypothesis of a sentence, and its text."""
+
+
+def _join(job: Job, chosen: Sequence[Written]) -> TextHypothesis:
+    text, starts = sentences.join(job.text, job.sentences, [pieces.text for _, pieces in chosen])
+    parts = zip(job.sources, chosen, job.sentences, starts, job.terms, job.guides, strict=True)
+    return TextHypothesis(
+        text,
+        tuple(
+            SentencePart(source, target, hypothesis, own.start, at, terms, guide.controls)
+            for source, (hypothesis, target), own, at, terms, guide in parts
+        ),
+    )
+
+
+def _different(written: Sequence[Written]) -> list[Written]:
+    """Of those with the same text the first."""
+    first = dict[str, Written]()
+    for own in written:
+        first.setdefault(own[1].text, own)
+    return list(first.values())
+
+
+def _by_risk(written: Sequence[Written], search: SearchConfig) -> list[Written]:
+    """Samples weigh the same; of a beam each hypothesis weighs what the model gives it."""
+    log_probs = np.array([0.0 if search.method == "sample" else own.log_prob for own, _ in written])
+    weights = np.exp(log_probs - log_probs.max())
+    order = by_expected_utility([pieces.text for _, pieces in written], weights.tolist(), cast(Utility, search.mbr))
+    return [written[i] for i in order]
 
 
 def _common_directions(folders: Sequence[ModelFolder]) -> list[Direction]:
